@@ -1,0 +1,49 @@
+/// The group of ranks: who is there, on which node, and small collective calls for set-up and control.
+///
+/// One thread per rank calls MPI (the one that made the Communicator). All waits have a deadline; when it
+/// passes, or a peer on this node is found dead, they throw an Error that says which wait and for whom.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace rondo {
+
+class Communicator {
+ public:
+  /// Starts MPI (THREAD_FUNNELED) on a duplicate of MPI_COMM_WORLD. Without mpirun: one rank.
+  /// `timeout_s`: the deadline of every wait.
+  static std::unique_ptr<Communicator> world(double timeout_s);
+  /// Finalises MPI if it was started; a Communicator that is destroyed by an exception must not wait for
+  /// its peers, so the command calls abort() instead.
+  virtual ~Communicator() = default;
+
+  virtual int rank() const = 0;
+  virtual int size() const = 0;
+  virtual int local_rank() const = 0;  ///< among the ranks of this node
+  virtual int local_size() const = 0;
+  bool single_node() const { return local_size() == size(); }
+
+  virtual void barrier() = 0;
+  virtual void broadcast(std::span<std::byte> data, int root) = 0;
+  /// Every rank's text, in order of rank.
+  virtual std::vector<std::string> gather_texts(const std::string& mine) = 0;
+  /// Element-wise sum mod 2^64, in place: exact, whatever the order. Also gathers: zeros elsewhere.
+  virtual void sum(std::span<std::uint64_t> values) = 0;
+  /// Bitwise AND of every rank's word.
+  virtual std::uint32_t all_and(std::uint32_t word) = 0;
+
+  /// Ends all ranks at once with this exit code.
+  [[noreturn]] virtual void abort(int code) = 0;
+  virtual double timeout_s() const = 0;
+};
+
+/// "Open MPI 4.1.4 (MPI 3.1)" and whether in-job recovery (ULFM) was compiled in / is active.
+std::string mpi_version();
+bool mpi_has_ulfm();
+
+}  // namespace rondo

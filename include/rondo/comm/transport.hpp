@@ -1,0 +1,86 @@
+/// Transports: how spans of 32-bit words are summed over all ranks, in place.
+///
+/// A transport owns the memory that it reduces (`allocate`), so that ranks of one node can read each
+/// other's. Reductions are started in the same order on every rank, run in that order, and progress
+/// when the rank calls `progress()` or `finish()`; so a bucket can travel while backward goes on.
+///
+/// Sums of int32 are taken mod 2^32 and are the same on every rank whatever the order. Sums of float32 are
+/// the same on every rank but depend on their number.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "rondo/comm/communicator.hpp"
+
+namespace rondo {
+
+enum class SumType { int32, float32 };
+
+/// Words [begin, end) of an allocation.
+struct WordRange {
+  std::size_t begin = 0, end = 0;
+  std::size_t size() const { return end - begin; }
+  friend bool operator==(WordRange, WordRange) = default;
+};
+
+/// Memory for reductions: every rank's part has the same size. `peers` is empty unless this transport
+/// lets a rank see the memory of all others (`peers[rank] == own.data()`).
+struct Arena {
+  int id = 0;
+  std::span<std::uint32_t> own;            ///< zeroed, aligned to 64 bytes
+  std::vector<std::uint32_t*> peers;
+};
+
+class Transport {
+ public:
+  /// Reduces words [begin, end) of the peers' memory by itself: what a rank does to the slice it owns.
+  using SliceWork = std::function<void(WordRange slice)>;
+
+  virtual ~Transport() = default;
+  virtual std::string_view name() const = 0;
+
+  /// Memory for reductions. Collective: same order and size on every rank.
+  virtual Arena allocate(std::size_t words) = 0;
+
+  /// Starts the in-place sum of a range of an arena. Ranges are cut into slices at multiples of
+  /// `kSliceWords`. The range belongs to the transport until finish() or progress() says it is done.
+  virtual void start(const Arena& arena, WordRange range, SumType type) = 0;
+  /// Only where arenas have peers: each rank runs `work` on the slice of `range` that it owns, once all
+  /// ranks have started; done when all have run it. `work` may read and write that slice of every peer.
+  virtual void start(WordRange range, SliceWork work) = 0;
+
+  /// Does what can be done without waiting; true when nothing is pending.
+  virtual bool progress() = 0;
+  /// Waits until nothing is pending. Throws Error on a dead peer or after the deadline.
+  virtual void finish() = 0;
+  /// The part of a reduced range whose checksums this rank verifies: all of it where sums arrive in
+  /// messages, its own slice where all ranks read the one result that its owner wrote.
+  virtual WordRange to_verify(WordRange range) const = 0;
+
+  /// The tail of a step, small: sums `sums` mod 2^32 and takes the maximum of `maxima`, both in place on
+  /// every rank. Sizes are the same on every rank. Waits; nothing else may be pending.
+  virtual void combine(std::span<std::uint32_t> sums, std::span<std::uint32_t> maxima) = 0;
+  /// Bitwise AND of a control word over all ranks. Waits; nothing else may be pending.
+  virtual std::uint32_t agree(std::uint32_t word) = 0;
+};
+
+/// Slices and exponents are cut at blocks of this many words.
+inline constexpr std::size_t kSliceWords = 1024;
+
+/// The slice of a range that `rank` of `size` owns: contiguous, cut at blocks of kSliceWords counted from
+/// the range's begin, sizes as equal as whole blocks allow.
+WordRange slice_of(WordRange range, int rank, int size);
+
+/// "auto" (shared on one node, else ring), "shared", "ring" or "mpi". InputError where it cannot work here.
+std::unique_ptr<Transport> make_transport(const std::string& algorithm, Communicator& comm);
+/// The algorithms that work for these ranks, for the bench.
+std::vector<std::string> available_algorithms(const Communicator& comm);
+
+}  // namespace rondo

@@ -1,0 +1,73 @@
+/// The hot CPU loops, compiled once per instruction set and chosen at run time.
+///
+/// Every loop gives the same bits on every instruction set and for every split into body and tail:
+/// element-wise operations with explicit fused multiply-add, and reductions over 16 fixed lanes.
+/// Spans do not overlap unless a function says so; sizes are in elements; no alignment is needed.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace rondo {
+
+enum class Activation : int { identity, relu, gelu, silu };
+
+/// What AdamW and SGD need for one call: see optim/optimizer.hpp for the meaning.
+struct AdamWStep {
+  float learning_rate, beta1, beta2, epsilon, weight_decay;
+  float correction1, correction2;  ///< 1 / (1 - beta^t)
+};
+
+struct Simd {
+  const char* name;  ///< "baseline", "avx2", "avx512"
+
+  // -- exchange ----------------------------------------------------------------------------------
+  /// y += x mod 2^32
+  void (*add_i32)(std::uint32_t* y, const std::uint32_t* x, std::size_t n);
+  void (*add_f32)(float* y, const float* x, std::size_t n);
+  /// For i in [begin, end): the sum over ranks r of peers[r][i] goes to every peers[r][i].
+  void (*sum_all_i32)(std::uint32_t* const* peers, int ranks, std::size_t begin, std::size_t end);
+  void (*sum_all_f32)(std::uint32_t* const* peers, int ranks, std::size_t begin, std::size_t end);
+  /// q (+)= rint(g * scale), saturating; returns the largest bit pattern of |g| (NaN > Inf > numbers).
+  std::uint32_t (*quantise)(std::uint32_t* q, const float* g, std::size_t n, float scale, bool add);
+  /// For i in [begin, end): the sum over ranks r of rint(from[r][i] * scale) goes to every to[r][i].
+  /// Returns the largest bit pattern of |from[r][i]|.
+  std::uint32_t (*quantise_sum)(std::uint32_t* const* to, const float* const* from, int ranks, std::size_t begin,
+                                std::size_t end, float scale);
+  /// Sum over i of (2i + 1) * q[i], mod 2^32.
+  std::uint32_t (*checksum)(const std::uint32_t* q, std::size_t n);
+  /// g = q * scale
+  void (*dequantise)(float* g, const std::uint32_t* q, std::size_t n, float scale);
+  /// Largest bit pattern of |g|.
+  std::uint32_t (*max_bits)(const float* g, std::size_t n);
+  double (*sum_squares)(const float* x, std::size_t n);
+
+  // -- layers ------------------------------------------------------------------------------------
+  /// y[r][c] = act(y[r][c] + bias[c]); slope[r][c] = act'(...) unless slope is null.
+  void (*bias_activation)(float* y, float* slope, const float* bias, std::size_t rows, std::size_t cols,
+                          Activation act);
+  /// dy[r][c] *= slope[r][c] (unless slope is null); bias_grad[c] (+)= sum over r of dy[r][c].
+  void (*activation_backward)(float* dy, const float* slope, float* bias_grad, std::size_t rows,
+                              std::size_t cols, bool add);
+  void (*scale)(float* y, const float* x, std::size_t n, float factor);  ///< y = x * factor; may alias
+  void (*multiply)(float* y, const float* x, std::size_t n);             ///< y *= x
+  /// to = x rounded to bfloat16, nearest even
+  void (*to_bfloat16)(std::uint16_t* to, const float* x, std::size_t n);
+
+  // -- optimizer ---------------------------------------------------------------------------------
+  /// w, m, v updated from g * grad_scale. Loshchilov and Hutter, "Decoupled weight decay" (2019).
+  void (*adamw_f32)(float* w, float* m, float* v, const float* g, std::size_t n, float grad_scale, AdamWStep);
+  /// The same from fixed point: g = q * grad_scale.
+  void (*adamw_i32)(float* w, float* m, float* v, const std::uint32_t* q, std::size_t n, float grad_scale, AdamWStep);
+  /// m = momentum * m + (g + decay * w); w -= rate * m
+  void (*sgd)(float* w, float* m, const float* g, std::size_t n, float rate, float momentum, float decay);
+  /// average = decay * average + (1 - decay) * w
+  void (*average)(float* average, const float* w, std::size_t n, float decay);
+};
+
+/// The best table that this machine and the cap (ONEDNN_MAX_CPU_ISA's meaning is oneDNN's alone) allow.
+const Simd& simd();
+/// Every table that this machine can run, for tests.
+const Simd* const* simd_tables(std::size_t* count);
+
+}  // namespace rondo

@@ -1,0 +1,1 @@
+rondo_test(core_test LINKS core)

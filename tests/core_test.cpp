@@ -1,0 +1,135 @@
+#include <algorithm>
+#include <set>
+#include <vector>
+
+#include "catch.hpp"
+#include "rondo/core/config.hpp"
+#include "rondo/core/digest.hpp"
+#include "rondo/core/error.hpp"
+#include "rondo/core/philox.hpp"
+#include "rondo/core/state.hpp"
+
+using namespace rondo;
+
+TEST_CASE("Philox gives the known answers of its authors' test vectors") {
+  // kat_vectors of Random123 1.14: philox4x32-10
+  CHECK(philox({0, 0, 0, 0}, 0, 0) == PhiloxBlock{0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8});
+  CHECK(philox({~0u, ~0u, ~0u, ~0u}, ~0u, ~0u) == PhiloxBlock{0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd});
+  CHECK(philox({0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344}, 0xa4093822, 0x299f31d0) ==
+        PhiloxBlock{0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1});
+}
+
+TEST_CASE("the shuffle is a permutation at every size and differs between epochs") {
+  for (std::uint64_t size : {1u, 2u, 3u, 5u, 16u, 17u, 1000u}) {
+    std::set<std::uint64_t> seen;
+    for (std::uint64_t i = 0; i < size; ++i) seen.insert(permuted(i, size, 7, 3));
+    CHECK(seen.size() == size);
+    CHECK(*seen.rbegin() == size - 1);
+  }
+  int same = 0;
+  for (std::uint64_t i = 0; i < 1000; ++i) same += permuted(i, 1000, 7, 0) == permuted(i, 1000, 7, 1);
+  CHECK(same < 20);
+}
+
+TEST_CASE("normal numbers have mean 0 and variance 1") {
+  const RandomStream stream{42, Purpose::test, 0, 0};
+  double sum = 0, squares = 0;
+  for (int i = 0; i < 100000; ++i) {
+    const double x = stream.normal(static_cast<std::uint64_t>(i));
+    sum += x, squares += x * x;
+  }
+  CHECK(sum / 1e5 == Approx(0).margin(0.015));
+  CHECK(squares / 1e5 == Approx(1).epsilon(0.02));
+}
+
+namespace {
+struct Options {
+  std::int64_t steps = 10;
+  double rate = 0.5;
+  bool loud = false;
+  std::string kind = "auto";
+  std::vector<std::int64_t> sizes = {1, 2};
+  std::vector<std::string> names;
+  void visit(Fields& f) {
+    f.field("train.steps", steps, {1, 100}, Effect::bits, "steps");
+    f.field("train.rate", rate, {0, 1}, Effect::bits, "rate");
+    f.field("train.loud", loud, Effect::operational, "loud");
+    f.field("device.kind", kind, "auto|cpu", Effect::operational, "kind");
+    f.field("model.sizes", sizes, {1, 9}, Effect::bits, "sizes");
+    f.field("data.names", names, Effect::bits, "names");
+  }
+};
+
+std::string complaint(const std::string& text, const std::vector<std::string>& overrides = {}) {
+  try {
+    Options options;
+    ConfigReader reader = ConfigReader::from_text(text, "x.toml", overrides);
+    options.visit(reader);
+    reader.finish();
+  } catch (const InputError& e) {
+    return e.what();
+  }
+  return "";
+}
+}  // namespace
+
+TEST_CASE("a config error names file, line, expectation and the nearest key") {
+  CHECK(complaint("[train]\nstep = 3\n") == "x.toml:2: unknown key train.step; did you mean train.steps?");
+  CHECK(complaint("[train]\nsteps = 'a'\n") == "x.toml:2: train.steps must be an integer, not \"a\"");
+  CHECK(complaint("[train]\nsteps = 0\n") == "x.toml:2: train.steps must be between 1 and 100, not 0");
+  CHECK(complaint("[train]\nloud = 1\n") == "x.toml:2: train.loud must be true or false, not 1");
+  CHECK(complaint("[device]\nkind = 'tpu'\n") == "x.toml:2: device.kind must be one of auto, cpu, not \"tpu\"");
+  CHECK(complaint("[model]\nsizes = [1, 'b']\n") == "x.toml:2: model.sizes must be a list of integers, not [ 1, 'b' ]");
+  CHECK(complaint("[train\n").starts_with("x.toml:1: not valid TOML"));
+  CHECK(complaint("", {"train.stepz=3"}) ==
+        "--set train.stepz: unknown key train.stepz; did you mean train.steps?");
+  CHECK(complaint("", {"train.steps=x"}) == "--set train.steps: train.steps must be an integer, not \"x\"");
+  CHECK(complaint("", {"train.steps"}).starts_with("--set train.steps: expected key=value"));
+  CHECK(complaint("[train]\nsteps = 3\n").empty());
+}
+
+TEST_CASE("the resolved config reads back to the same values, and --set wins over the file") {
+  Options options;
+  ConfigReader reader = ConfigReader::from_text("[train]\nrate = 0.1\n[device]\nkind='cpu'\n", "x.toml",
+                                                {"train.steps=7", "device.kind=auto", "data.names=['a \"b\"']"});
+  options.visit(reader);
+  reader.finish();
+  CHECK(options.steps == 7);
+  CHECK(options.kind == "auto");
+  ConfigWriter writer;
+  options.visit(writer);
+  Options again;
+  ConfigReader second = ConfigReader::from_text(writer.toml(), "resolved.toml");
+  again.visit(second);
+  second.finish();
+  CHECK(again.rate == 0.1);
+  CHECK(again.names == std::vector<std::string>{"a \"b\""});
+  ConfigWriter rewritten;
+  again.visit(rewritten);
+  CHECK(rewritten.toml() == writer.toml());
+}
+
+TEST_CASE("state is restored as saved, and a changed shape is refused by name") {
+  std::vector<float> weights = {1, 2, 3};
+  std::int64_t step = 5;
+  const std::vector<std::int64_t> shape = {3}, other = {3, 1};
+  Snapshot snapshot;
+  SaveVisitor save(snapshot, "p/");
+  save.floats("w", weights, shape);
+  save.scalar("step", step);
+  std::vector<float> loaded(3);
+  LoadVisitor load(snapshot, "p/");
+  load.floats("w", loaded, shape);
+  CHECK(loaded == weights);
+  CHECK(snapshot.integer("p/step") == 5);
+  CHECK_THROWS_AS(load.floats("w", loaded, other), InputError);
+  CHECK_THROWS_AS(load.floats("v", loaded, shape), InputError);
+  const std::string before = snapshot.digest("p/");
+  snapshot.arrays[0].bytes[0] ^= std::byte{1};
+  CHECK(snapshot.digest("p/") != before);
+}
+
+TEST_CASE("the digest is BLAKE2b") {
+  // b2sum -l 128 of "abc"
+  CHECK(digest_of(std::as_bytes(std::span("abc", 3))) == "cf4ab791c62b8d2b2109c90275287816");
+}
