@@ -14,7 +14,8 @@ using namespace rondo;
 TEST_CASE("Philox gives the known answers of its authors' test vectors") {
   // kat_vectors of Random123 1.14: philox4x32-10
   CHECK(philox({0, 0, 0, 0}, 0, 0) == PhiloxBlock{0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8});
-  CHECK(philox({~0u, ~0u, ~0u, ~0u}, ~0u, ~0u) == PhiloxBlock{0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd});
+  CHECK(philox({~0u, ~0u, ~0u, ~0u}, ~0u, ~0u) ==
+        PhiloxBlock{0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd});
   CHECK(philox({0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344}, 0xa4093822, 0x299f31d0) ==
         PhiloxBlock{0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1});
 }
@@ -78,8 +79,10 @@ TEST_CASE("a config error names file, line, expectation and the nearest key") {
   CHECK(complaint("[train]\nsteps = 'a'\n") == "x.toml:2: train.steps must be an integer, not \"a\"");
   CHECK(complaint("[train]\nsteps = 0\n") == "x.toml:2: train.steps must be between 1 and 100, not 0");
   CHECK(complaint("[train]\nloud = 1\n") == "x.toml:2: train.loud must be true or false, not 1");
-  CHECK(complaint("[device]\nkind = 'tpu'\n") == "x.toml:2: device.kind must be one of auto, cpu, not \"tpu\"");
-  CHECK(complaint("[model]\nsizes = [1, 'b']\n") == "x.toml:2: model.sizes must be a list of integers, not [ 1, 'b' ]");
+  CHECK(complaint("[device]\nkind = 'tpu'\n") ==
+        "x.toml:2: device.kind must be one of auto, cpu, not \"tpu\"");
+  CHECK(complaint("[model]\nsizes = [1, 'b']\n") ==
+        "x.toml:2: model.sizes must be a list of integers, not [ 1, 'b' ]");
   CHECK(complaint("[train\n").starts_with("x.toml:1: not valid TOML"));
   CHECK(complaint("", {"train.stepz=3"}) ==
         "--set train.stepz: unknown key train.stepz; did you mean train.steps?");
@@ -90,8 +93,9 @@ TEST_CASE("a config error names file, line, expectation and the nearest key") {
 
 TEST_CASE("the resolved config reads back to the same values, and --set wins over the file") {
   Options options;
-  ConfigReader reader = ConfigReader::from_text("[train]\nrate = 0.1\n[device]\nkind='cpu'\n", "x.toml",
-                                                {"train.steps=7", "device.kind=auto", "data.names=['a \"b\"']"});
+  ConfigReader reader =
+      ConfigReader::from_text("[train]\nrate = 0.1\n[device]\nkind='cpu'\n", "x.toml",
+                              {"train.steps=7", "device.kind=auto", "data.names=['a \"b\"']"});
   options.visit(reader);
   reader.finish();
   CHECK(options.steps == 7);

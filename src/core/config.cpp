@@ -14,14 +14,15 @@ namespace rondo {
 
 struct ConfigReader::Document {
   std::string origin;
-  std::map<std::string, toml::node*> keys;        // flattened "section.key" -> node in `root`
-  std::map<std::string, std::string> places;      // key -> "file:line" or "--set"
+  std::map<std::string, toml::node*> keys;          // flattened "section.key" -> node in `root`
+  std::map<std::string, std::string> places;        // key -> "file:line" or "--set"
   std::vector<std::unique_ptr<toml::table>> roots;  // own the nodes
   std::set<std::string> known;
 
   void flatten(toml::table& table, const std::string& prefix, bool override_) {
     for (auto&& [key, node] : table) {
-      const std::string name = prefix.empty() ? std::string(key.str()) : prefix + "." + std::string(key.str());
+      const std::string name =
+          prefix.empty() ? std::string(key.str()) : prefix + "." + std::string(key.str());
       if (node.is_table()) {
         flatten(*node.as_table(), name, override_);
         continue;
@@ -48,7 +49,8 @@ struct ConfigReader::Document {
         for (char c : value) quoted += (c == '"' || c == '\\') ? std::string("\\") + c : std::string(1, c);
         table = parse("\"" + quoted + "\"");
       } catch (const toml::parse_error&) {
-        input_error("--set {}: not a TOML key and value; expected for example --set train.max_steps=100", assignment);
+        input_error("--set {}: not a TOML key and value; expected for example --set train.max_steps=100",
+                    assignment);
       }
     }
     flatten(*table, "", true);
@@ -62,7 +64,8 @@ ConfigReader::ConfigReader(ConfigReader&&) noexcept = default;
 
 ConfigReader ConfigReader::from_file(const std::string& path, const std::vector<std::string>& overrides) {
   std::ifstream in(path);
-  if (!in) input_error("{}: cannot be opened; expected a TOML configuration such as configs/energy.toml", path);
+  if (!in)
+    input_error("{}: cannot be opened; expected a TOML configuration such as configs/energy.toml", path);
   std::stringstream text;
   text << in.rdbuf();
   if (in.bad() || text.fail())
@@ -91,7 +94,8 @@ std::string ConfigReader::where(const std::string& name) const {
 
 namespace {
 
-[[noreturn]] void ill_typed(const std::string& where, const char* name, const char* expected, const toml::node& node) {
+[[noreturn]] void ill_typed(const std::string& where, const char* name, const char* expected,
+                            const toml::node& node) {
   std::stringstream got;
   if (auto* s = node.as_string())
     got << '"' << s->get() << '"';
@@ -118,11 +122,11 @@ std::vector<std::string> split(const std::string& text, char separator) {
 }  // namespace
 
 // The node of a key, or nullptr when it keeps its default. The key counts as known either way.
-#define RONDO_CONFIG_NODE(name)                                     \
-  document_->known.insert(name);                                    \
-  const auto found = document_->keys.find(name);                    \
-  if (found == document_->keys.end()) return;                       \
-  const toml::node& node = *found->second;                          \
+#define RONDO_CONFIG_NODE(name)                  \
+  document_->known.insert(name);                 \
+  const auto found = document_->keys.find(name); \
+  if (found == document_->keys.end()) return;    \
+  const toml::node& node = *found->second;       \
   const std::string at = where(name)
 
 void ConfigReader::field(const char* name, std::int64_t& value, IntRange range, Effect, const char*) {
@@ -155,7 +159,8 @@ void ConfigReader::field(const char* name, std::string& value, const char* choic
   input_error("{}: {} must be one of {}, not \"{}\"", at, name, fmt::join(valid, ", "), value);
 }
 
-void ConfigReader::field(const char* name, std::vector<std::int64_t>& value, IntRange range, Effect, const char*) {
+void ConfigReader::field(const char* name, std::vector<std::int64_t>& value, IntRange range, Effect,
+                         const char*) {
   RONDO_CONFIG_NODE(name);
   if (!node.is_array()) ill_typed(at, name, "a list of integers", node);
   value.clear();

@@ -26,7 +26,8 @@ void* Digest::aligned() {
 }
 
 Digest& Digest::add(std::span<const std::byte> bytes) {
-  crypto_generichash_update(as_state(aligned()), reinterpret_cast<const unsigned char*>(bytes.data()), bytes.size());
+  crypto_generichash_update(as_state(aligned()), reinterpret_cast<const unsigned char*>(bytes.data()),
+                            bytes.size());
   return *this;
 }
 

@@ -22,24 +22,33 @@ const T& get_scalar(const Snapshot& from, const std::string& name, const char* t
 
 std::size_t size_of(DType type) {
   switch (type) {
-    case DType::int16: return 2;
+    case DType::int16:
+      return 2;
     case DType::float32:
     case DType::int32:
-    case DType::uint32: return 4;
+    case DType::uint32:
+      return 4;
     case DType::float64:
-    case DType::int64: return 8;
+    case DType::int64:
+      return 8;
   }
   return 0;
 }
 
 std::string_view name_of(DType type) {
   switch (type) {
-    case DType::float32: return "float32";
-    case DType::float64: return "float64";
-    case DType::int16: return "int16";
-    case DType::int32: return "int32";
-    case DType::int64: return "int64";
-    case DType::uint32: return "uint32";
+    case DType::float32:
+      return "float32";
+    case DType::float64:
+      return "float64";
+    case DType::int16:
+      return "int16";
+    case DType::int32:
+      return "int32";
+    case DType::int64:
+      return "int64";
+    case DType::uint32:
+      return "uint32";
   }
   return "?";
 }
@@ -53,7 +62,9 @@ const NamedArray* Snapshot::find(std::string_view name) const {
 std::int64_t Snapshot::integer(const std::string& name) const {
   return get_scalar<std::int64_t>(*this, name, "an integer");
 }
-double Snapshot::real(const std::string& name) const { return get_scalar<double>(*this, name, "a real number"); }
+double Snapshot::real(const std::string& name) const {
+  return get_scalar<double>(*this, name, "a real number");
+}
 const std::string& Snapshot::text(const std::string& name) const {
   return get_scalar<std::string>(*this, name, "a text");
 }
@@ -73,12 +84,15 @@ std::string Snapshot::digest(std::string_view prefix) const {
 
 void SaveVisitor::array(std::string_view name, DType type, std::span<std::byte> data,
                         std::span<const std::int64_t> shape) {
-  to_.arrays.push_back({prefix_ + std::string(name), type, {shape.begin(), shape.end()}, {data.begin(), data.end()}});
+  to_.arrays.push_back(
+      {prefix_ + std::string(name), type, {shape.begin(), shape.end()}, {data.begin(), data.end()}});
 }
 void SaveVisitor::scalar(std::string_view name, std::int64_t& value) {
   to_.scalars[prefix_ + std::string(name)] = value;
 }
-void SaveVisitor::scalar(std::string_view name, double& value) { to_.scalars[prefix_ + std::string(name)] = value; }
+void SaveVisitor::scalar(std::string_view name, double& value) {
+  to_.scalars[prefix_ + std::string(name)] = value;
+}
 void SaveVisitor::scalar(std::string_view name, std::string& value) {
   to_.scalars[prefix_ + std::string(name)] = value;
 }
@@ -96,7 +110,9 @@ void LoadVisitor::array(std::string_view name, DType type, std::span<std::byte> 
 void LoadVisitor::scalar(std::string_view name, std::int64_t& value) {
   value = from_.integer(prefix_ + std::string(name));
 }
-void LoadVisitor::scalar(std::string_view name, double& value) { value = from_.real(prefix_ + std::string(name)); }
+void LoadVisitor::scalar(std::string_view name, double& value) {
+  value = from_.real(prefix_ + std::string(name));
+}
 void LoadVisitor::scalar(std::string_view name, std::string& value) {
   value = from_.text(prefix_ + std::string(name));
 }

@@ -34,7 +34,7 @@ struct WordRange {
 /// lets a rank see the memory of all others (`peers[rank] == own.data()`).
 struct Arena {
   int id = 0;
-  std::span<std::uint32_t> own;            ///< zeroed, aligned to 64 bytes
+  std::span<std::uint32_t> own;  ///< zeroed, aligned to 64 bytes
   std::vector<std::uint32_t*> peers;
 };
 

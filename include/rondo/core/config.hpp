@@ -35,11 +35,13 @@ enum class Effect {
 class Fields {
  public:
   virtual ~Fields() = default;
-  virtual void field(const char* name, std::int64_t& value, IntRange range, Effect effect, const char* help) = 0;
+  virtual void field(const char* name, std::int64_t& value, IntRange range, Effect effect,
+                     const char* help) = 0;
   virtual void field(const char* name, double& value, RealRange range, Effect effect, const char* help) = 0;
   virtual void field(const char* name, bool& value, Effect effect, const char* help) = 0;
   /// `choices`: the valid values separated by '|', or "" for any text.
-  virtual void field(const char* name, std::string& value, const char* choices, Effect effect, const char* help) = 0;
+  virtual void field(const char* name, std::string& value, const char* choices, Effect effect,
+                     const char* help) = 0;
   virtual void field(const char* name, std::vector<std::int64_t>& value, IntRange range, Effect effect,
                      const char* help) = 0;
   virtual void field(const char* name, std::vector<std::string>& value, Effect effect, const char* help) = 0;

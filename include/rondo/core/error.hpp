@@ -46,8 +46,7 @@ template <class... Args>
 }  // namespace rondo
 
 /// RONDO_CHECK(condition, "format", arguments...): throws rondo::Error when the condition is false.
-#define RONDO_CHECK(condition, ...)                                                         \
-  do {                                                                                      \
-    if (!(condition))                                                                       \
-      ::rondo::check_failed(#condition, __FILE__, __LINE__, ::fmt::format(__VA_ARGS__));    \
+#define RONDO_CHECK(condition, ...)                                                                      \
+  do {                                                                                                   \
+    if (!(condition)) ::rondo::check_failed(#condition, __FILE__, __LINE__, ::fmt::format(__VA_ARGS__)); \
   } while (false)

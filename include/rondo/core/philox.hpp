@@ -36,14 +36,17 @@ struct RandomStream {
 
   /// Four words for block `index` of this stream.
   constexpr PhiloxBlock block(std::uint64_t index) const {
-    return philox({static_cast<std::uint32_t>(index), static_cast<std::uint32_t>(index >> 32), major, minor},
-                  static_cast<std::uint32_t>(seed),
-                  static_cast<std::uint32_t>(seed >> 32) ^ (static_cast<std::uint32_t>(purpose) * 0x9E3779B1u));
+    return philox(
+        {static_cast<std::uint32_t>(index), static_cast<std::uint32_t>(index >> 32), major, minor},
+        static_cast<std::uint32_t>(seed),
+        static_cast<std::uint32_t>(seed >> 32) ^ (static_cast<std::uint32_t>(purpose) * 0x9E3779B1u));
   }
   constexpr std::uint32_t word(std::uint64_t index) const { return block(index / 4)[index % 4]; }
 
   /// Uniform in [0, 1) with 24 bits: every value is an exact float.
-  constexpr float uniform(std::uint64_t index) const { return static_cast<float>(word(index) >> 8) * 0x1p-24f; }
+  constexpr float uniform(std::uint64_t index) const {
+    return static_cast<float>(word(index) >> 8) * 0x1p-24f;
+  }
 
   /// Standard normal by Box and Muller (1958), from the two words of element `index`.
   double normal(std::uint64_t index) const;

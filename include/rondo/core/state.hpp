@@ -74,7 +74,8 @@ class SaveVisitor : public StateVisitor {
 /// Fills what it visits from a snapshot; a missing name, another type or another shape is an InputError.
 class LoadVisitor : public StateVisitor {
  public:
-  explicit LoadVisitor(const Snapshot& from, std::string prefix = "") : from_(from), prefix_(std::move(prefix)) {}
+  explicit LoadVisitor(const Snapshot& from, std::string prefix = "")
+      : from_(from), prefix_(std::move(prefix)) {}
   void array(std::string_view, DType, std::span<std::byte>, std::span<const std::int64_t>) override;
   void scalar(std::string_view name, std::int64_t& value) override;
   void scalar(std::string_view name, double& value) override;

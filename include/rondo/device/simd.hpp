@@ -8,6 +8,8 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "rondo/core/philox.hpp"
+
 namespace rondo {
 
 enum class Activation : int { identity, relu, gelu, silu };
@@ -32,8 +34,8 @@ struct Simd {
   std::uint32_t (*quantise)(std::uint32_t* q, const float* g, std::size_t n, float scale, bool add);
   /// For i in [begin, end): the sum over ranks r of rint(from[r][i] * scale) goes to every to[r][i].
   /// Returns the largest bit pattern of |from[r][i]|.
-  std::uint32_t (*quantise_sum)(std::uint32_t* const* to, const float* const* from, int ranks, std::size_t begin,
-                                std::size_t end, float scale);
+  std::uint32_t (*quantise_sum)(std::uint32_t* const* to, const float* const* from, int ranks,
+                                std::size_t begin, std::size_t end, float scale);
   /// Sum over i of (2i + 1) * q[i], mod 2^32.
   std::uint32_t (*checksum)(const std::uint32_t* q, std::size_t n);
   /// g = q * scale
@@ -50,7 +52,11 @@ struct Simd {
   void (*activation_backward)(float* dy, const float* slope, float* bias_grad, std::size_t rows,
                               std::size_t cols, bool add);
   void (*scale)(float* y, const float* x, std::size_t n, float factor);  ///< y = x * factor; may alias
-  void (*multiply)(float* y, const float* x, std::size_t n);             ///< y *= x
+  /// mask[r][c] = 0 with probability p, else 1 / (1 - p), from element (first_row + r, c) of the stream: its
+  /// word c % 4 of block (first_row + r) * ceil(cols / 4) + c / 4.
+  void (*dropout_mask)(float* mask, std::size_t rows, std::size_t cols, float p, const RandomStream& stream,
+                       std::uint64_t first_row);
+  void (*multiply)(float* y, const float* x, std::size_t n);  ///< y *= x
   /// to = x rounded to bfloat16, nearest even
   void (*to_bfloat16)(std::uint16_t* to, const float* x, std::size_t n);
 
@@ -58,7 +64,8 @@ struct Simd {
   /// w, m, v updated from g * grad_scale. Loshchilov and Hutter, "Decoupled weight decay" (2019).
   void (*adamw_f32)(float* w, float* m, float* v, const float* g, std::size_t n, float grad_scale, AdamWStep);
   /// The same from fixed point: g = q * grad_scale.
-  void (*adamw_i32)(float* w, float* m, float* v, const std::uint32_t* q, std::size_t n, float grad_scale, AdamWStep);
+  void (*adamw_i32)(float* w, float* m, float* v, const std::uint32_t* q, std::size_t n, float grad_scale,
+                    AdamWStep);
   /// m = momentum * m + (g + decay * w); w -= rate * m
   void (*sgd)(float* w, float* m, const float* g, std::size_t n, float rate, float momentum, float decay);
   /// average = decay * average + (1 - decay) * w

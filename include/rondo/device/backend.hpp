@@ -1,0 +1,128 @@
+/// Backend: one object per kind of device, chosen at run time. All arithmetic of training goes through it.
+///
+/// Every operation is deterministic: same inputs, same bits. Outputs do not overlap inputs unless an
+/// operation says so. Operations check no shapes; layers do, once, when they are built.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "rondo/core/philox.hpp"
+#include "rondo/device/simd.hpp"
+#include "rondo/device/tensor.hpp"
+
+namespace rondo {
+
+/// Memory of a device; freed with the object.
+class Buffer {
+ public:
+  virtual ~Buffer() = default;
+  virtual void* data() = 0;
+  virtual std::size_t bytes() const = 0;
+};
+
+/// A causal convolution over [batch * time, channels]: tap k of `taps` looks (taps-1-k) * dilation back.
+struct ConvShape {
+  std::int64_t batch, time, channels, taps, dilation;
+};
+
+/// Gradients as the optimizer reads them: float32 `values`, or `fixed` point; block i is to be multiplied
+/// by block_scale[i] (its exponent and the clipping factor).
+struct GradientView {
+  const real* values = nullptr;
+  const std::uint32_t* fixed = nullptr;
+  const float* block_scale = nullptr;
+};
+
+class Backend {
+ public:
+  virtual ~Backend() = default;
+  virtual std::string name() const = 0;
+  /// Everything about this device that can change bits, for the numerics fingerprint: library versions,
+  /// instruction set or card, threads, and the digest of a probe calculation.
+  virtual std::string numerics() = 0;
+
+  /// Zeroed memory, aligned to 64 bytes.
+  virtual std::unique_ptr<Buffer> allocate(std::size_t bytes) = 0;
+  virtual void copy_in(void* device, const void* host, std::size_t bytes) = 0;
+  virtual void copy_out(void* host, const void* device, std::size_t bytes) = 0;
+  /// A device view of host data, valid while the host data are unchanged and until `scratch` is reused:
+  /// the same pointer where the device reads host memory.
+  virtual const real* stage(std::span<const real> host, real* scratch) = 0;
+
+  // -- matrix products ---------------------------------------------------------------------------
+  /// c (+)= op(a) op(b), op = transpose where asked. Accumulates in float32.
+  virtual void matmul(Operand a, bool transpose_a, Operand b, bool transpose_b, Matrix c,
+                      bool accumulate) = 0;
+  virtual void to_bfloat16(std::uint16_t* to, const real* from, std::int64_t n) = 0;
+
+  // -- layers ------------------------------------------------------------------------------------
+  /// y = act(y + bias) row by row, in place; slope = act' unless it is null.
+  virtual void bias_activation(Matrix y, const real* bias, Activation act, real* slope) = 0;
+  /// dy *= slope (unless null), in place; bias_grad (+)= column sums of dy.
+  virtual void activation_backward(Matrix dy, const real* slope, real* bias_grad, bool accumulate) = 0;
+  /// y = (x - mean) * rstd * gain + bias per row; normalised and rstd are kept for backward.
+  /// Ba, Kiros and Hinton, "Layer normalization" (2016); variance over n, epsilon 1e-5.
+  virtual void layer_norm(Matrix x, const real* gain, const real* bias, Matrix y, Matrix normalised,
+                          real* rstd) = 0;
+  virtual void layer_norm_backward(Matrix dy, Matrix normalised, const real* rstd, const real* gain,
+                                   Matrix dx, real* gain_grad, real* bias_grad, bool accumulate) = 0;
+  /// mask = 0 with probability p, else 1 / (1 - p); y = x * mask (y may be x). The number for row r, column
+  /// c is element (first_row + r, c) of `stream`.
+  virtual void dropout(Matrix x, Matrix y, real* mask, real p, const RandomStream& stream,
+                       std::int64_t first_row) = 0;
+  virtual void multiply(Matrix y, const real* x) = 0;  ///< y *= x, element by element
+  virtual void add(Matrix y, const real* x) = 0;       ///< y += x
+  /// to[:, at:at+from.cols] = from, or the reverse when `gather`.
+  virtual void copy_columns(Matrix wide, std::int64_t at, Matrix narrow, bool gather) = 0;
+  /// y[r, i*dim:(i+1)*dim] = table[ids[r, i]]; ids are whole numbers. Throws Error for an id outside.
+  virtual void embedding(Matrix ids, Matrix table, Matrix y) = 0;
+  /// table_grad (+)= dy, added row by row in order.
+  virtual void embedding_backward(Matrix ids, Matrix dy, Matrix table_grad, bool accumulate) = 0;
+  /// taps[b*T+t, k*C+c] = x[b*T + t - (taps-1-k)*dilation, c], 0 before the beginning.
+  virtual void gather_taps(Matrix x, ConvShape shape, Matrix taps) = 0;
+  virtual void scatter_taps(Matrix dtaps, ConvShape shape, Matrix dx) = 0;  ///< the transpose of gather_taps
+
+  // -- losses ------------------------------------------------------------------------------------
+  /// Per row: losses[r] = sum over columns h of weights[r,h] * (prediction[r,h] - target[r,h])^2, gradient
+  /// times `scale`. All [rows, H].
+  virtual void squared_loss(Matrix prediction, Matrix target, Matrix weights, real scale, double* losses,
+                            Matrix gradient) = 0;
+  /// Pinball loss (Koenker and Bassett, "Regression quantiles", 1978): prediction is [rows, H * Q] with the
+  /// quantiles innermost; losses[r] = sum over h, q of weights[r,h] * max(q e, (q - 1) e), e = target -
+  /// prediction.
+  virtual void pinball_loss(Matrix prediction, Matrix target, Matrix weights,
+                            std::span<const double> quantiles, real scale, double* losses,
+                            Matrix gradient) = 0;
+
+  // -- exchange and optimizer, on whole arenas of n = blocks * kBlock values -------------------------
+  /// q (+)= rint(g * scales[block]) and max_bits[block] = max(max_bits[block], bits of |g|).
+  virtual void quantise(std::uint32_t* q, const real* g, std::int64_t blocks, const float* scales, bool add,
+                        std::uint32_t* max_bits) = 0;
+  /// Sum of squares of every block, in one fixed order within a block.
+  virtual void block_squares(GradientView g, std::int64_t blocks, double* squares) = 0;
+  /// One pass; block_decay[block] is 0 or 1 and multiplies the weight decay.
+  virtual void adamw(real* w, real* m, real* v, GradientView g, std::int64_t blocks, const float* block_decay,
+                     AdamWStep step) = 0;
+  virtual void sgd(real* w, real* momentum, GradientView g, std::int64_t blocks, const float* block_decay,
+                   float rate, float beta, float decay) = 0;
+  virtual void average(real* average, const real* w, std::int64_t n, float decay) = 0;
+};
+
+/// What `device.*` says.
+struct DeviceOptions {
+  std::string kind = "auto";  ///< auto, cpu or cuda
+  std::int64_t threads = 1;
+  void visit(class Fields& fields);
+};
+
+/// Is a kind usable here? An empty text means yes, else why not, in words for a user.
+std::string why_not(const std::string& kind);
+/// The backend of a kind; "auto" takes the best that is usable and writes it back to `options.kind`.
+std::unique_ptr<Backend> make_backend(DeviceOptions& options);
+
+}  // namespace rondo

@@ -1,0 +1,38 @@
+/// Views of device memory. Nobody but a backend may look behind the pointers: they may be on a GPU.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace rondo {
+
+/// The number type of weights, activations and gradients: float. The tests build `nn` a second time with
+/// double, to check its gradients by central differences.
+#ifndef RONDO_REAL
+#define RONDO_REAL float
+#endif
+using real = RONDO_REAL;
+
+/// Exponents of the exact all-reduce, buckets and slices are cut at blocks of this many values.
+inline constexpr std::int64_t kBlock = 1024;
+inline std::int64_t blocks_for(std::int64_t values) { return (values + kBlock - 1) / kBlock; }
+
+/// A row-major [rows, cols] view. Sequences have batch * time rows. Owns nothing.
+struct Matrix {
+  real* data = nullptr;
+  std::int64_t rows = 0, cols = 0;
+  std::int64_t size() const { return rows * cols; }
+};
+
+/// An operand of a matrix product: float32, or bfloat16 made by Backend::to_bfloat16.
+struct Operand {
+  const void* data = nullptr;
+  std::int64_t rows = 0, cols = 0;
+  bool bfloat16 = false;
+  Operand() = default;
+  Operand(const Matrix& m) : data(m.data), rows(m.rows), cols(m.cols) {}  // NOLINT: a Matrix is an operand
+  Operand(const std::uint16_t* half, std::int64_t r, std::int64_t c)
+      : data(half), rows(r), cols(c), bfloat16(true) {}
+};
+
+}  // namespace rondo

@@ -1,0 +1,124 @@
+#include "cpu_backend.hpp"
+
+#include <gnu/libc-version.h>
+
+#include <cstdlib>
+#include <cstring>
+#include <vector>
+
+#include "rondo/core/digest.hpp"
+#include "rondo/core/error.hpp"
+
+namespace rondo {
+namespace {
+
+class HostBuffer : public Buffer {
+ public:
+  explicit HostBuffer(std::size_t bytes) : bytes_((bytes + 63) / 64 * 64) {
+    data_ = std::aligned_alloc(64, bytes_ == 0 ? 64 : bytes_);
+    RONDO_CHECK(data_ != nullptr, "out of memory: {} bytes", bytes_);
+    std::memset(data_, 0, bytes_);
+  }
+  ~HostBuffer() override { std::free(data_); }
+  void* data() override { return data_; }
+  std::size_t bytes() const override { return bytes_; }
+
+ private:
+  std::size_t bytes_;
+  void* data_ = nullptr;
+};
+
+// Products with odd and even shapes in both precisions, an activation and an update: if two machines differ
+// in their numerics, it is here that it shows.
+std::string probe(CpuBackend& backend) {
+  Digest digest;
+  for (const std::int64_t n : {16, 61, 192}) {
+    std::vector<float> a(static_cast<std::size_t>(n * n)), b(a.size()), c(a.size()),
+        bias(static_cast<std::size_t>(n));
+    const RandomStream stream{1, Purpose::test, static_cast<std::uint32_t>(n), 0};
+    for (std::size_t i = 0; i < a.size(); ++i)
+      a[i] = stream.uniform(i) - 0.5f, b[i] = stream.uniform(i + a.size());
+    const Matrix ma{a.data(), n, n}, mb{b.data(), n, n}, mc{c.data(), n, n};
+    backend.matmul(ma, false, mb, true, mc, false);
+    backend.matmul(mb, true, ma, false, mc, true);
+    backend.bias_activation(mc, bias.data(), Activation::gelu, nullptr);
+    digest.add(std::as_bytes(std::span(c)));
+  }
+  return digest.hex();
+}
+
+}  // namespace
+
+std::string CpuBackend::numerics() {
+  return fmt::format("cpu; {}; {}; {}; glibc {}; {} thread(s); probe {}", dnnl_version_text(),
+                     dnnl_isa_text(), "rondo loops bit-equal on all instruction sets", gnu_get_libc_version(),
+                     threads_, probe(*this));
+}
+
+std::unique_ptr<Buffer> CpuBackend::allocate(std::size_t bytes) {
+  return std::make_unique<HostBuffer>(bytes);
+}
+void CpuBackend::copy_in(void* device, const void* host, std::size_t bytes) {
+  if (bytes != 0) std::memcpy(device, host, bytes);
+}
+void CpuBackend::copy_out(void* host, const void* device, std::size_t bytes) {
+  if (bytes != 0) std::memcpy(host, device, bytes);
+}
+
+void CpuBackend::matmul(Operand a, bool transpose_a, Operand b, bool transpose_b, Matrix c, bool accumulate) {
+  products_.run(a, transpose_a, b, transpose_b, c, accumulate);
+}
+void CpuBackend::to_bfloat16(std::uint16_t* to, const real* from, std::int64_t n) {
+  simd_.to_bfloat16(to, from, static_cast<std::size_t>(n));
+}
+
+void CpuBackend::quantise(std::uint32_t* q, const real* g, std::int64_t blocks, const float* scales, bool add,
+                          std::uint32_t* max_bits) {
+  for (std::int64_t b = 0; b < blocks; ++b) {
+    const std::uint32_t bits = simd_.quantise(q + b * kBlock, g + b * kBlock, kBlock, scales[b], add);
+    if (bits > max_bits[b]) max_bits[b] = bits;
+  }
+}
+
+void CpuBackend::block_squares(GradientView g, std::int64_t blocks, double* squares) {
+  std::vector<float> plain(static_cast<std::size_t>(kBlock));
+  for (std::int64_t b = 0; b < blocks; ++b) {
+    if (g.fixed != nullptr)
+      simd_.dequantise(plain.data(), g.fixed + b * kBlock, kBlock, g.block_scale[b]);
+    else
+      simd_.scale(plain.data(), g.values + b * kBlock, kBlock, g.block_scale[b]);
+    squares[b] = simd_.sum_squares(plain.data(), kBlock);
+  }
+}
+
+void CpuBackend::adamw(real* w, real* m, real* v, GradientView g, std::int64_t blocks,
+                       const float* block_decay, AdamWStep step) {
+  const float decay = step.weight_decay;
+  for (std::int64_t b = 0; b < blocks; ++b) {
+    const std::int64_t at = b * kBlock;
+    step.weight_decay = decay * block_decay[b];
+    if (g.fixed != nullptr)
+      simd_.adamw_i32(w + at, m + at, v + at, g.fixed + at, kBlock, g.block_scale[b], step);
+    else
+      simd_.adamw_f32(w + at, m + at, v + at, g.values + at, kBlock, g.block_scale[b], step);
+  }
+}
+
+void CpuBackend::sgd(real* w, real* momentum, GradientView g, std::int64_t blocks, const float* block_decay,
+                     float rate, float beta, float decay) {
+  std::vector<float> plain(static_cast<std::size_t>(kBlock));
+  for (std::int64_t b = 0; b < blocks; ++b) {
+    const std::int64_t at = b * kBlock;
+    if (g.fixed != nullptr)
+      simd_.dequantise(plain.data(), g.fixed + at, kBlock, g.block_scale[b]);
+    else
+      simd_.scale(plain.data(), g.values + at, kBlock, g.block_scale[b]);
+    simd_.sgd(w + at, momentum + at, plain.data(), kBlock, rate, beta, decay * block_decay[b]);
+  }
+}
+
+void CpuBackend::average(real* average, const real* w, std::int64_t n, float decay) {
+  simd_.average(average, w, static_cast<std::size_t>(n), decay);
+}
+
+}  // namespace rondo

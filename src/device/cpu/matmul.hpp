@@ -1,0 +1,27 @@
+// Matrix products by oneDNN: the only file that knows it, and the difference between its versions 2 and 3.
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <string>
+
+#include "rondo/device/tensor.hpp"
+
+namespace rondo {
+
+class MatmulEngine {
+ public:
+  explicit MatmulEngine(int threads);
+  ~MatmulEngine();
+  void run(Operand a, bool transpose_a, Operand b, bool transpose_b, Matrix c, bool accumulate);
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+std::string dnnl_version_text();
+/// The instruction set that oneDNN will use (ONEDNN_MAX_CPU_ISA respected), e.g. "avx512_core_bf16".
+std::string dnnl_isa_text();
+
+}  // namespace rondo

@@ -1,0 +1,3 @@
+#define RONDO_SIMD_TABLE baseline_table
+#define RONDO_SIMD_NAME "baseline"
+#include "simd_loops.inc"
