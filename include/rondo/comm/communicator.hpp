@@ -18,8 +18,8 @@ class Communicator {
   /// Starts MPI (THREAD_FUNNELED) on a duplicate of MPI_COMM_WORLD. Without mpirun: one rank.
   /// `timeout_s`: the deadline of every wait.
   static std::unique_ptr<Communicator> world(double timeout_s);
-  /// Finalises MPI if it was started; a Communicator that is destroyed by an exception must not wait for
-  /// its peers, so the command calls abort() instead.
+  /// Finalises MPI if it was started. A Communicator that is destroyed by an exception, or of which a wait
+  /// has failed, must not wait for its peers: it leaves MPI as it is, and the command calls abort() instead.
   virtual ~Communicator() = default;
 
   virtual int rank() const = 0;
@@ -42,8 +42,9 @@ class Communicator {
   virtual double timeout_s() const = 0;
 };
 
-/// "Open MPI 4.1.4 (MPI 3.1)" and whether in-job recovery (ULFM) was compiled in / is active.
+/// "Open MPI 4.1.4 (MPI 3.1), without ULFM".
 std::string mpi_version();
+/// Whether in-job recovery (ULFM) was compiled in; it is active under `mpirun --with-ft ulfm` only.
 bool mpi_has_ulfm();
 
 }  // namespace rondo

@@ -1,8 +1,9 @@
 /// Transports: how spans of 32-bit words are summed over all ranks, in place.
 ///
 /// A transport owns the memory that it reduces (`allocate`), so that ranks of one node can read each
-/// other's. Reductions are started in the same order on every rank, run in that order, and progress
-/// when the rank calls `progress()` or `finish()`; so a bucket can travel while backward goes on.
+/// other's. Reductions are started in the same order on every rank, every rank does its part of them in
+/// that order, and they progress when the rank calls `progress()` or `finish()`; so a bucket can travel
+/// while backward goes on. Ranges that are pending at the same time do not overlap.
 ///
 /// Sums of int32 are taken mod 2^32 and are the same on every rank whatever the order. Sums of float32 are
 /// the same on every rank but depend on their number.

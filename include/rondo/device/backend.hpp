@@ -77,6 +77,7 @@ class Backend {
                        std::int64_t first_row) = 0;
   virtual void multiply(Matrix y, const real* x) = 0;  ///< y *= x, element by element
   virtual void add(Matrix y, const real* x) = 0;       ///< y += x
+  virtual void scale(Matrix y, real factor) = 0;       ///< y *= factor
   /// to[:, at:at+from.cols] = from, or the reverse when `gather`.
   virtual void copy_columns(Matrix wide, std::int64_t at, Matrix narrow, bool gather) = 0;
   /// y[r, i*dim:(i+1)*dim] = table[ids[r, i]]; ids are whole numbers. Throws Error for an id outside.

@@ -30,6 +30,7 @@ class CpuBackend : public Backend {
                std::int64_t first_row) override;
   void multiply(Matrix y, const real* x) override;
   void add(Matrix y, const real* x) override;
+  void scale(Matrix y, real factor) override;
   void copy_columns(Matrix wide, std::int64_t at, Matrix narrow, bool gather) override;
   void embedding(Matrix ids, Matrix table, Matrix y) override;
   void embedding_backward(Matrix ids, Matrix dy, Matrix table_grad, bool accumulate) override;

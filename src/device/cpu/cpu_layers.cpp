@@ -81,6 +81,8 @@ void CpuBackend::dropout(Matrix x, Matrix y, real* mask, real p, const RandomStr
 void CpuBackend::multiply(Matrix y, const real* x) { simd_.multiply(y.data, x, length(y.size())); }
 void CpuBackend::add(Matrix y, const real* x) { simd_.add_f32(y.data, x, length(y.size())); }
 
+void CpuBackend::scale(Matrix y, real factor) { simd_.scale(y.data, y.data, length(y.size()), factor); }
+
 void CpuBackend::copy_columns(Matrix wide, std::int64_t at, Matrix narrow, bool gather) {
   for (std::int64_t r = 0; r < wide.rows; ++r) {
     float* w = wide.data + r * wide.cols + at;

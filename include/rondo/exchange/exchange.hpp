@@ -1,0 +1,76 @@
+/// Exchange: the policy between a rank's gradients and the optimizer.
+///
+/// One step: begin(), then for each of the rank's micro-batches backward reports what is complete with
+/// ready(), and finish() waits for the sums and for the common decision. Buckets leave during the rank's
+/// last micro-batch, while backward goes on. Nothing may be applied unless finish() says `commit`.
+#pragma once
+
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "rondo/comm/transport.hpp"
+#include "rondo/core/state.hpp"
+#include "rondo/nn/parameters.hpp"
+
+namespace rondo {
+
+/// What `exchange.*` says.
+struct ExchangeOptions {
+  std::string arithmetic = "exact";  ///< exact or float32
+  std::string algorithm = "auto";    ///< how ranks sum: see make_transport
+  std::int64_t bucket_bytes = 1 << 20;
+  double timeout_s = 120;
+  void visit(class Fields& fields);
+};
+
+enum class Verdict {
+  commit,      ///< gradients are the same on every rank and may be applied
+  redo,        ///< run the step's micro-batches again: some blocks got new exponents
+  not_finite,  ///< a gradient or loss is NaN or infinite: apply nothing
+};
+
+/// What every rank knows after finish().
+struct StepOutcome {
+  Verdict verdict = Verdict::commit;
+  std::vector<double> losses;  ///< of every micro-batch of the global batch
+  std::uint32_t request = 0;   ///< the greatest that any rank made
+};
+
+class Exchange {
+ public:
+  virtual ~Exchange() = default;
+  virtual std::string name() const = 0;
+  /// Where this rank's gradients of one micro-batch go: store.values() numbers.
+  virtual real* gradients() = 0;
+  /// Whether gradients of a rank's micro-batches are to be added up in the arena by backward itself.
+  virtual bool accumulates() const = 0;
+
+  virtual void begin() = 0;
+  /// Gradients before `end` are complete in the current micro-batch, the rank's `index`-th of `count`.
+  virtual void ready(std::int64_t end, std::int64_t index, std::int64_t count) = 0;
+  /// `losses`: one per micro-batch of the global batch, 0 where another rank ran it.
+  /// `request`: something that all ranks should do after this step (see train), 0 for nothing.
+  virtual StepOutcome finish(std::span<const double> losses, std::uint32_t request) = 0;
+
+  /// The summed gradients, times `factor`, after a commit and until begin().
+  virtual GradientView gradient(double factor) = 0;
+  /// Sum of squares of every block of the summed gradients.
+  virtual std::vector<double> block_squares() = 0;
+  /// What a resumed run needs to take the same decisions.
+  virtual void visit(StateVisitor& visitor) = 0;
+
+  /// Seconds of this step: converting and summing while backward went on, and waiting in finish().
+  struct Times {
+    double hidden_s = 0, exposed_s = 0;
+  };
+  Times times;
+};
+
+/// `micro_batches`: of the global batch. Attaches gradient memory to the store.
+std::unique_ptr<Exchange> make_exchange(const ExchangeOptions& options, Backend& backend, Communicator& comm,
+                                        Transport& transport, ParameterStore& store,
+                                        std::int64_t micro_batches);
+
+}  // namespace rondo

@@ -1,0 +1,53 @@
+/// Model: networks built from a configuration, and one micro-batch forward and backward through them.
+#pragma once
+
+#include <string>
+
+#include "rondo/nn/layer.hpp"
+#include "rondo/nn/loss.hpp"
+
+namespace rondo {
+
+/// What `model.*` says. A layer is a line of words:
+///   "linear OUT [identity|relu|gelu|silu]"    "layer_norm"    "dropout P"    "embedding ROWS DIM"
+///   "conv1d OUT TAPS DILATION [activation]"   "sequence CHANNELS"   "flatten"   "residual LAYER..."
+/// A last linear layer to the task's outputs is added.
+struct ModelOptions {
+  std::vector<std::string> layers = {"linear 256 gelu", "linear 256 gelu"};
+  std::int64_t members = 1;  ///< networks trained side by side whose predictions are averaged
+  void visit(class Fields& fields);
+};
+
+/// Inputs and targets of one micro-batch, [samples, ...]. weights 0 masks padding.
+struct Batch {
+  Matrix inputs, targets, weights;
+};
+
+class Model {
+ public:
+  /// `inputs` columns in, `targets` predicted per sample (times the loss' values per target).
+  Model(const ModelOptions& options, std::int64_t inputs, std::int64_t targets, std::unique_ptr<Loss> loss);
+
+  ParameterStore& store() { return store_; }
+  const ParameterStore& store() const { return store_; }
+  std::int64_t outputs() const { return outputs_; }
+
+  /// Forward and backward. Gradients of scale * (sum of the rows' losses) go to the store; every member
+  /// trains as it would alone. losses[r]: mean over members, in host memory. `forward_s`: adds seconds
+  /// spent in forward.
+  void train(Pass& pass, const Batch& batch, real scale, double* losses, double& forward_s);
+  /// The members' mean prediction, [samples, outputs], in the workspace.
+  Matrix predict(Pass& pass, Matrix inputs);
+
+  /// Floating-point operations of one sample's training step (products only).
+  double train_flops() const;
+
+ private:
+  ParameterStore store_;
+  std::unique_ptr<Loss> loss_;
+  std::int64_t outputs_;
+  std::vector<LayerPtr> members_;
+  double forward_flops_ = 0, first_flops_ = 0;
+};
+
+}  // namespace rondo

@@ -1,0 +1,38 @@
+/// The folder of a run: config.toml, metrics.jsonl, logs/, checkpoints/, and the lock of its owner.
+#pragma once
+
+#include <nlohmann/json.hpp>
+#include <string>
+
+#include "rondo/core/state.hpp"
+
+namespace rondo {
+
+class RunDirectory {
+ public:
+  explicit RunDirectory(std::string path) : path_(std::move(path)) {}
+  ~RunDirectory();
+  RunDirectory(const RunDirectory&) = delete;
+  RunDirectory& operator=(const RunDirectory&) = delete;
+
+  const std::string& path() const { return path_; }
+  std::string checkpoints() const { return path_ + "/checkpoints"; }
+  std::string log(int rank) const;
+
+  /// Rank 0: makes the folders and locks them against a second run. Without `resume` the folder must not hold
+  /// checkpoints. The lock is released by the kernel when the process ends, however it ends.
+  void claim(bool resume);
+  void write_config(const std::string& toml) const;
+  /// Drops lines of metrics.jsonl after `step`: what a resumed run will write again.
+  void rewind_metrics(std::int64_t step) const;
+  void append_metrics(const nlohmann::ordered_json& line) const;
+
+ private:
+  std::string path_;
+  int lock_ = -1;
+};
+
+/// The newest good checkpoint of a run directory, or the file itself. InputError where there is none.
+std::string find_checkpoint(const std::string& run_or_checkpoint);
+
+}  // namespace rondo

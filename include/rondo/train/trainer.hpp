@@ -1,0 +1,77 @@
+/// Trainer: one training step, and the state that a checkpoint holds.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "rondo/train/run_config.hpp"
+
+namespace rondo {
+
+/// Seconds of one step by phase. `hidden`: converting and summing while backward went on; `exposed`:
+/// waiting for sums and decisions when there was nothing left to compute.
+struct StepTimes {
+  double data = 0, forward = 0, backward = 0, hidden = 0, exposed = 0, optimizer = 0;
+  double total() const { return data + forward + backward + hidden + exposed + optimizer; }
+};
+
+/// Requests that a rank may make; all ranks then do the greatest after the same step.
+enum Request : std::uint32_t { kNoRequest = 0, kCheckpoint = 1, kCheckpointAndStop = 2 };
+
+struct StepResult {
+  double loss = 0;  ///< mean over the global batch's samples and outputs
+  double rate = 0, norm = 0;
+  int redos = 0;
+  std::uint32_t request = kNoRequest;
+  StepTimes times;
+};
+
+/// Micro-batches [begin, end) that a rank runs: contiguous, as equal as possible.
+struct Assignment {
+  std::int64_t begin, end;
+};
+Assignment assignment(std::int64_t micro_batches, int rank, int size);
+
+class Trainer {
+ public:
+  /// Builds model, optimizer and exchange. Collective. The task must be open.
+  Trainer(RunConfig& config, Backend& backend, Communicator& comm);
+
+  const Sampler& sampler() const { return sampler_; }
+  Assignment assigned() const { return assigned_; }
+  std::int64_t batch_rows() const { return config_.train.global_batch / config_.train.micro_batches; }
+  Model& model() { return model_; }
+  const Exchange& exchange() const { return *exchange_; }
+  const Transport& transport() const { return *transport_; }
+  std::int64_t steps_done() const { return steps_done_; }
+
+  /// Runs step steps_done() on this rank's micro-batches. Collective. Throws InputError when gradients are
+  /// not finite; nothing has been applied then.
+  StepResult step(const StepData& data, std::uint32_t request);
+
+  /// Predictions for a whole split, [size, outputs], on every rank. Collective. The same at any number of
+  /// ranks.
+  std::vector<float> predict(Split split);
+
+  /// All state in a fixed order: a snapshot when saving, restored when loading.
+  void visit(StateVisitor& visitor);
+
+ private:
+  double run_micro_batches(const StepData& data, std::vector<double>& losses, StepTimes& times);
+  Pass pass(bool training);
+  std::vector<float> predict_piece(std::span<const float> inputs, std::int64_t rows);
+
+  RunConfig& config_;
+  Backend& backend_;
+  Communicator& comm_;
+  Assignment assigned_;
+  Sampler sampler_;
+  Model model_;
+  Workspace workspace_;
+  std::unique_ptr<Optimizer> optimizer_;
+  std::unique_ptr<Transport> transport_;
+  std::unique_ptr<Exchange> exchange_;
+  std::int64_t steps_done_ = 0;
+};
+
+}  // namespace rondo

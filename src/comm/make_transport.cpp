@@ -1,0 +1,34 @@
+#include <algorithm>
+
+#include "mpi_transport.hpp"
+#include "ring_transport.hpp"
+#include "rondo/core/error.hpp"
+#include "shared_transport.hpp"
+
+namespace rondo {
+
+WordRange slice_of(WordRange range, int rank, int size) {
+  const std::size_t blocks = (range.size() + kSliceWords - 1) / kSliceWords;
+  const auto cut = [&](int r) {
+    const std::size_t block = blocks * static_cast<std::size_t>(r) / static_cast<std::size_t>(size);
+    return range.begin + std::min(range.size(), block * kSliceWords);
+  };
+  return {cut(rank), cut(rank + 1)};
+}
+
+std::unique_ptr<Transport> make_transport(const std::string& algorithm, Communicator& comm) {
+  auto& mpi = dynamic_cast<MpiCommunicator&>(comm);
+  if (algorithm == "shared" || (algorithm == "auto" && comm.single_node()))
+    return std::make_unique<SharedTransport>(mpi);
+  if (algorithm == "ring" || algorithm == "auto") return std::make_unique<RingTransport>(mpi);
+  if (algorithm == "mpi") return std::make_unique<MpiTransport>(mpi);
+  input_error("exchange.algorithm = \"{}\" is not known; use \"auto\", \"shared\", \"ring\" or \"mpi\"",
+              algorithm);
+}
+
+std::vector<std::string> available_algorithms(const Communicator& comm) {
+  if (comm.single_node()) return {"shared", "ring", "mpi"};
+  return {"ring", "mpi"};
+}
+
+}  // namespace rondo

@@ -1,0 +1,180 @@
+#include "mpi_communicator.hpp"
+
+#include <algorithm>
+#include <climits>
+#include <cstdio>
+#include <cstdlib>
+#include <exception>
+#include <numeric>
+
+#include "rondo/core/error.hpp"
+
+namespace rondo {
+
+void mpi_check(int code, const char* call) {
+  if (code == MPI_SUCCESS) return;
+  char text[MPI_MAX_ERROR_STRING] = "";
+  int length = 0;
+  MPI_Error_string(code, text, &length);
+  throw Error(fmt::format("{} failed: {}", call, std::string_view(text, static_cast<std::size_t>(length))));
+}
+
+namespace {
+
+/// True when no launcher (mpirun, srun with PMIx or PMI) has started this process.
+bool runs_alone() {
+  const char* const marks[] = {"OMPI_COMM_WORLD_SIZE", "PMIX_RANK", "PMI_RANK"};
+  return std::none_of(std::begin(marks), std::end(marks),
+                      [](const char* m) { return std::getenv(m) != nullptr; });
+}
+
+}  // namespace
+
+std::unique_ptr<Communicator> Communicator::world(double timeout_s) {
+  return std::make_unique<MpiCommunicator>(timeout_s);
+}
+
+MpiCommunicator::MpiCommunicator(double timeout_s) : timeout_s_(timeout_s) {
+  int started = 0;
+  mpi_check(MPI_Initialized(&started), "MPI_Initialized");
+  if (started == 0) {
+    if (runs_alone()) setenv("OMPI_MCA_pml", "ob1", 0);  // looking for networks would take 0.2 s
+    int provided = MPI_THREAD_SINGLE;
+    mpi_check(MPI_Init_thread(nullptr, nullptr, MPI_THREAD_FUNNELED, &provided), "MPI_Init_thread");
+    started_mpi_ = true;
+    RONDO_CHECK(provided >= MPI_THREAD_FUNNELED, "this MPI library cannot be used beside other threads");
+  }
+  mpi_check(MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN), "MPI_Comm_set_errhandler");
+  mpi_check(MPI_Comm_rank(MPI_COMM_WORLD, &rank_), "MPI_Comm_rank");
+  mpi_check(MPI_Comm_size(MPI_COMM_WORLD, &size_), "MPI_Comm_size");
+  comm_ = duplicate_of(MPI_COMM_WORLD);
+  barrier();
+  // The only calls that cannot be given a deadline, made where every rank has just been seen.
+  MPI_Comm node = MPI_COMM_NULL;
+  mpi_check(MPI_Comm_split_type(comm_, MPI_COMM_TYPE_SHARED, rank_, MPI_INFO_NULL, &node),
+            "MPI_Comm_split_type");
+  mpi_check(MPI_Comm_rank(node, &local_rank_), "MPI_Comm_rank");
+  mpi_check(MPI_Comm_size(node, &local_size_), "MPI_Comm_size");
+  mpi_check(MPI_Comm_free(&node), "MPI_Comm_free");
+  peers_ = std::make_unique<PeerWatch>(gather_texts(PeerWatch::card()), rank_);
+}
+
+MpiCommunicator::~MpiCommunicator() {
+  // MPI_Finalize waits for all ranks without a deadline, so it is called only when all are known to come.
+  if (failed_ || std::uncaught_exceptions() > 0) return;
+  try {
+    barrier();
+    for (MPI_Comm& comm : owned_) mpi_check(MPI_Comm_free(&comm), "MPI_Comm_free");
+    if (started_mpi_) mpi_check(MPI_Finalize(), "MPI_Finalize");
+  } catch (const std::exception& error) {
+    fmt::print(stderr, "rank {}: while leaving MPI: {}\n", rank_, error.what());
+  }
+}
+
+MPI_Comm MpiCommunicator::duplicate_of(MPI_Comm other) {
+  MPI_Comm copy = MPI_COMM_NULL;
+  MPI_Request request = MPI_REQUEST_NULL;
+  mpi_check(MPI_Comm_idup(other, &copy, &request), "MPI_Comm_idup");
+  wait(request, "all ranks to join a new communicator");
+  mpi_check(MPI_Comm_set_errhandler(copy, MPI_ERRORS_RETURN), "MPI_Comm_set_errhandler");
+  owned_.push_back(copy);
+  return copy;
+}
+
+MPI_Comm MpiCommunicator::duplicate() {
+  check_usable();
+  return duplicate_of(comm_);
+}
+
+void MpiCommunicator::check_usable() const {
+  RONDO_CHECK(!failed_, "a wait of this communicator has failed before");
+}
+
+void MpiCommunicator::look_round(const Patience& patience, const std::function<std::string()>& what) {
+  const int dead = peers_ == nullptr ? -1 : peers_->first_dead();
+  if (dead < 0 && !patience.expired()) return;
+  failed_ = true;
+  if (dead >= 0)
+    throw Error(
+        fmt::format("the process of rank {} has died (rank {} was waiting for {})", dead, rank_, what()));
+  throw Error(fmt::format("rank {} waited {:.1f} s for {}: a rank is dead or stuck", rank_, patience.waited(),
+                          what()));
+}
+
+void MpiCommunicator::wait(MPI_Request& request, const char* what) {
+  Patience patience(timeout_s_);
+  for (;;) {
+    int done = 0;
+    mpi_check(MPI_Test(&request, &done, MPI_STATUS_IGNORE), "MPI_Test");
+    if (done != 0) return;
+    if (patience.pause()) look_round(patience, [what] { return std::string(what); });
+  }
+}
+
+void MpiCommunicator::barrier() {
+  check_usable();
+  MPI_Request request = MPI_REQUEST_NULL;
+  mpi_check(MPI_Ibarrier(comm_, &request), "MPI_Ibarrier");
+  wait(request, "all ranks to reach a barrier");
+}
+
+void MpiCommunicator::broadcast(std::span<std::byte> data, int root) {
+  check_usable();
+  for (std::size_t at = 0; at < data.size(); at += kMpiBytes) {
+    const int count = static_cast<int>(std::min(kMpiBytes, data.size() - at));
+    MPI_Request request = MPI_REQUEST_NULL;
+    mpi_check(MPI_Ibcast(data.data() + at, count, MPI_BYTE, root, comm_, &request), "MPI_Ibcast");
+    wait(request, "a broadcast");
+  }
+}
+
+std::vector<std::string> MpiCommunicator::gather_texts(const std::string& mine) {
+  check_usable();
+  RONDO_CHECK(mine.size() <= INT_MAX, "a text of {} bytes is too long to gather", mine.size());
+  const int length = static_cast<int>(mine.size());
+  std::vector<int> lengths(size_), offsets(size_);
+  MPI_Request request = MPI_REQUEST_NULL;
+  mpi_check(MPI_Iallgather(&length, 1, MPI_INT, lengths.data(), 1, MPI_INT, comm_, &request),
+            "MPI_Iallgather");
+  wait(request, "all ranks to give the length of a text");
+  const auto total = std::accumulate(lengths.begin(), lengths.end(), std::int64_t{0});
+  RONDO_CHECK(total <= INT_MAX, "texts of {} bytes together are too long to gather", total);
+  std::exclusive_scan(lengths.begin(), lengths.end(), offsets.begin(), 0);
+  std::string all(static_cast<std::size_t>(total), '\0');
+  mpi_check(MPI_Iallgatherv(mine.data(), length, MPI_CHAR, all.data(), lengths.data(), offsets.data(),
+                            MPI_CHAR, comm_, &request),
+            "MPI_Iallgatherv");
+  wait(request, "all ranks to give a text");
+  std::vector<std::string> texts;
+  for (int rank = 0; rank < size_; ++rank) texts.push_back(all.substr(offsets[rank], lengths[rank]));
+  return texts;
+}
+
+void MpiCommunicator::sum(std::span<std::uint64_t> values) {
+  check_usable();
+  constexpr std::size_t kPiece = kMpiBytes / sizeof(std::uint64_t);
+  for (std::size_t at = 0; at < values.size(); at += kPiece) {
+    const int count = static_cast<int>(std::min(kPiece, values.size() - at));
+    MPI_Request request = MPI_REQUEST_NULL;
+    mpi_check(MPI_Iallreduce(MPI_IN_PLACE, values.data() + at, count, MPI_UINT64_T, MPI_SUM, comm_, &request),
+              "MPI_Iallreduce");
+    wait(request, "a sum over all ranks");
+  }
+}
+
+std::uint32_t MpiCommunicator::all_and(std::uint32_t word) {
+  check_usable();
+  MPI_Request request = MPI_REQUEST_NULL;
+  mpi_check(MPI_Iallreduce(MPI_IN_PLACE, &word, 1, MPI_UINT32_T, MPI_BAND, comm_, &request),
+            "MPI_Iallreduce");
+  wait(request, "all ranks to agree");
+  return word;
+}
+
+void MpiCommunicator::abort(int code) {
+  std::fflush(nullptr);
+  MPI_Abort(MPI_COMM_WORLD, code);
+  std::_Exit(code);
+}
+
+}  // namespace rondo

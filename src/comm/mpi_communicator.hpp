@@ -1,0 +1,63 @@
+/// The Communicator over MPI, and what the transports need of it besides.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "mpi_api.hpp"
+#include "patience.hpp"
+#include "peer_watch.hpp"
+#include "rondo/comm/communicator.hpp"
+
+namespace rondo {
+
+/// Throws Error with MPI's own words unless `code` is MPI_SUCCESS.
+void mpi_check(int code, const char* call);
+
+/// The most bytes of one MPI call: counts are ints, and some transports misbehave above 2 GiB.
+inline constexpr std::size_t kMpiBytes = std::size_t{1} << 30;
+
+class MpiCommunicator final : public Communicator {
+ public:
+  explicit MpiCommunicator(double timeout_s);
+  ~MpiCommunicator() override;
+  MpiCommunicator(const MpiCommunicator&) = delete;
+  MpiCommunicator& operator=(const MpiCommunicator&) = delete;
+
+  int rank() const override { return rank_; }
+  int size() const override { return size_; }
+  int local_rank() const override { return local_rank_; }
+  int local_size() const override { return local_size_; }
+  double timeout_s() const override { return timeout_s_; }
+
+  void barrier() override;
+  void broadcast(std::span<std::byte> data, int root) override;
+  std::vector<std::string> gather_texts(const std::string& mine) override;
+  void sum(std::span<std::uint64_t> values) override;
+  std::uint32_t all_and(std::uint32_t word) override;
+  [[noreturn]] void abort(int code) override;
+
+  /// A communicator of the same ranks, for one transport's messages. Freed with this object. Collective.
+  MPI_Comm duplicate();
+  /// Waits for a request; `what` completes "waited 30 s for ...".
+  void wait(MPI_Request& request, const char* what);
+  /// To be called when Patience says so: throws Error on a dead peer or after the deadline. Afterwards this
+  /// communicator takes no more calls, because requests may be left that nobody will complete.
+  void look_round(const Patience& patience, const std::function<std::string()>& what);
+
+ private:
+  MPI_Comm duplicate_of(MPI_Comm other);
+  void check_usable() const;
+
+  double timeout_s_;
+  bool started_mpi_ = false, failed_ = false;
+  MPI_Comm comm_ = MPI_COMM_NULL;
+  std::vector<MPI_Comm> owned_;
+  int rank_ = 0, size_ = 1, local_rank_ = 0, local_size_ = 1;
+  std::unique_ptr<PeerWatch> peers_;
+};
+
+}  // namespace rondo

@@ -1,0 +1,25 @@
+#include "mpi_transport.hpp"
+
+#include <algorithm>
+#include <utility>
+
+namespace rondo {
+
+MessageTransport::Advance MpiTransport::advance(const Job& job) {
+  if (request_ == MPI_REQUEST_NULL) {
+    const std::size_t count = std::min(kMpiBytes / sizeof(std::uint32_t), job.words - at_);
+    mpi_check(MPI_Iallreduce(MPI_IN_PLACE, job.data + at_, static_cast<int>(count),
+                             job.type == SumType::int32 ? MPI_UINT32_T : MPI_FLOAT, MPI_SUM, mpi_, &request_),
+              "MPI_Iallreduce");
+    at_ += count;
+    return Advance::moved;
+  }
+  int done = 0;
+  mpi_check(MPI_Test(&request_, &done, MPI_STATUS_IGNORE), "MPI_Test");
+  if (done == 0) return Advance::waiting;
+  if (at_ < job.words) return Advance::moved;
+  at_ = 0;
+  return Advance::done;
+}
+
+}  // namespace rondo

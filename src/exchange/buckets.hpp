@@ -1,0 +1,32 @@
+// Cuts an arena into buckets at blocks and tells which have become complete.
+#pragma once
+
+#include <algorithm>
+
+#include "rondo/comm/transport.hpp"
+#include "rondo/device/tensor.hpp"
+
+namespace rondo {
+
+class Buckets {
+ public:
+  Buckets(std::int64_t values, std::int64_t bucket_bytes)
+      : values_(values), size_(std::max<std::int64_t>(1, bucket_bytes / 4 / kBlock) * kBlock) {}
+
+  void begin() { sent_ = 0; }
+  /// Calls start(range) for every bucket that lies before `end` and has not been started.
+  template <class Start>
+  void ready(std::int64_t end, Start start) {
+    while (sent_ < values_) {
+      const std::int64_t next = std::min(sent_ + size_, values_);
+      if (next > end) return;
+      start(WordRange{static_cast<std::size_t>(sent_), static_cast<std::size_t>(next)});
+      sent_ = next;
+    }
+  }
+
+ private:
+  std::int64_t values_, size_, sent_ = 0;
+};
+
+}  // namespace rondo

@@ -1,0 +1,82 @@
+// The float32 exchange: what other trainers do. Sums depend on the number of ranks: outside the promise.
+#include <algorithm>
+#include <cmath>
+
+#include "buckets.hpp"
+#include "exact.hpp"
+#include "rondo/core/clock.hpp"
+#include "tail.hpp"
+
+namespace rondo {
+namespace {
+
+class Float32 : public Exchange {
+ public:
+  Float32(const ExchangeOptions& options, Backend& backend, Transport& transport, ParameterStore& store,
+          std::int64_t micro_batches)
+      : backend_(backend),
+        transport_(transport),
+        gradients_(transport.allocate(static_cast<std::size_t>(store.values()))),
+        buckets_(store.values(), options.bucket_bytes),
+        tail_(0, 0, static_cast<std::size_t>(micro_batches)),
+        block_scale_(static_cast<std::size_t>(store.blocks())) {}
+
+  std::string name() const override { return "float32"; }
+  real* gradients() override { return reinterpret_cast<real*>(gradients_.own.data()); }
+  bool accumulates() const override { return true; }
+
+  void begin() override {
+    buckets_.begin();
+    tail_.clear();
+  }
+
+  void ready(std::int64_t end, std::int64_t index, std::int64_t count) override {
+    if (index + 1 != count) return;
+    const double start = now_s();
+    buckets_.ready(end, [&](WordRange bucket) { transport_.start(gradients_, bucket, SumType::float32); });
+    transport_.progress();
+    times.hidden_s += now_s() - start;
+  }
+
+  StepOutcome finish(std::span<const double> losses, std::uint32_t request) override {
+    const double start = now_s();
+    transport_.finish();
+    tail_.combine(transport_, losses, request);
+    StepOutcome outcome{Verdict::commit, tail_.losses(), tail_.request()};
+    if (!std::ranges::all_of(outcome.losses, [](double x) { return std::isfinite(x); }))
+      outcome.verdict = Verdict::not_finite;
+    times.exposed_s += now_s() - start;
+    return outcome;
+  }
+
+  GradientView gradient(double factor) override {
+    std::ranges::fill(block_scale_, static_cast<float>(factor));
+    return {gradients(), nullptr, block_scale_.data()};
+  }
+
+  std::vector<double> block_squares() override {
+    std::vector<double> squares(block_scale_.size());
+    backend_.block_squares(gradient(1), static_cast<std::int64_t>(squares.size()), squares.data());
+    return squares;
+  }
+
+  void visit(StateVisitor&) override {}
+
+ private:
+  Backend& backend_;
+  Transport& transport_;
+  Arena gradients_;
+  Buckets buckets_;
+  Tail tail_;
+  std::vector<float> block_scale_;
+};
+
+}  // namespace
+
+std::unique_ptr<Exchange> make_float32_exchange(const ExchangeOptions& options, Backend& backend,
+                                                Transport& transport, ParameterStore& store,
+                                                std::int64_t micro_batches) {
+  return std::make_unique<Float32>(options, backend, transport, store, micro_batches);
+}
+
+}  // namespace rondo

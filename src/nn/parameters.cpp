@@ -1,0 +1,47 @@
+#include "rondo/nn/parameters.hpp"
+
+#include <type_traits>
+
+#include "rondo/core/error.hpp"
+
+namespace rondo {
+
+int ParameterStore::add(std::string name, std::vector<std::int64_t> shape, Init init, bool decay) {
+  RONDO_CHECK(values_ == nullptr, "parameter {} added after allocation", name);
+  Parameter p{std::move(name), std::move(shape), init, decay, total_, 1};
+  for (const std::int64_t n : p.shape) p.size *= n;
+  total_ = p.end();
+  list_.push_back(std::move(p));
+  return static_cast<int>(list_.size()) - 1;
+}
+
+void ParameterStore::allocate(Backend& backend, std::uint64_t seed) {
+  values_ = backend.allocate(static_cast<std::size_t>(total_) * sizeof(real));
+  for (std::size_t t = 0; t < list_.size(); ++t) {
+    const Parameter& p = list_[t];
+    const RandomStream stream{seed, Purpose::init, 0, static_cast<std::uint32_t>(t)};
+    std::vector<real> host(static_cast<std::size_t>(p.size));
+    for (std::size_t i = 0; i < host.size(); ++i) {
+      const double u = 2.0 * static_cast<double>(stream.uniform(i)) - 1.0;
+      host[i] = static_cast<real>(p.init.centre + p.init.bound * u);
+    }
+    backend.copy_in(arena() + p.offset, host.data(), host.size() * sizeof(real));
+  }
+  touch();
+}
+
+std::int64_t ParameterStore::parameter_count() const {
+  std::int64_t count = 0;
+  for (const Parameter& p : list_) count += p.size;
+  return count;
+}
+
+void ParameterStore::visit(StateVisitor& visitor, const std::string& prefix, real* arena) {
+  constexpr DType type = std::is_same_v<real, float> ? DType::float32 : DType::float64;
+  for (const Parameter& p : list_) {
+    const std::span<real> values(arena + p.offset, static_cast<std::size_t>(p.size));
+    visitor.array(prefix + "/" + p.name, type, std::as_writable_bytes(values), p.shape);
+  }
+}
+
+}  // namespace rondo

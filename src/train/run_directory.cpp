@@ -1,0 +1,76 @@
+#include "rondo/train/run_directory.hpp"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+
+#include "rondo/core/error.hpp"
+#include "rondo/core/log.hpp"
+#include "rondo/io/checkpoint_folder.hpp"
+#include "rondo/io/durable.hpp"
+
+namespace rondo {
+namespace fs = std::filesystem;
+
+RunDirectory::~RunDirectory() {
+  if (lock_ >= 0) close(lock_);
+}
+
+std::string RunDirectory::log(int rank) const { return fmt::format("{}/logs/rank-{:04}.log", path_, rank); }
+
+void RunDirectory::claim(bool resume) {
+  std::error_code problem;
+  fs::create_directories(path_ + "/logs", problem);
+  if (problem)
+    input_error("{}: the run directory cannot be made ({}); give a writable --run-dir", path_,
+                problem.message());
+  const std::string lock = path_ + "/lock";
+  lock_ = open(lock.c_str(), O_CREAT | O_RDWR | O_CLOEXEC, 0644);
+  if (lock_ < 0)
+    input_error("{}: cannot be opened ({}); give a writable --run-dir", lock, std::strerror(errno));
+  if (flock(lock_, LOCK_EX | LOCK_NB) != 0)
+    input_error("{}: another run is writing here; wait for it, or give another --run-dir", path_);
+  const CheckpointFolder folder(checkpoints());
+  if (!resume && !folder.list().empty())
+    input_error("{}: already holds a run (step {}); add --resume to go on with it, or give another --run-dir",
+                path_, folder.list().back());
+  if (resume && folder.list().empty() && !fs::exists(folder.best_path()))
+    warn(fmt::format("{}: nothing to resume, no checkpoint yet; starting from the beginning", path_));
+  folder.open_for_writing();
+}
+
+void RunDirectory::write_config(const std::string& toml) const {
+  write_file_durably(path_ + "/config.toml", std::as_bytes(std::span(toml)), "config");
+}
+
+void RunDirectory::rewind_metrics(std::int64_t step) const {
+  std::ifstream in(path_ + "/metrics.jsonl");
+  std::string kept;
+  for (std::string line; std::getline(in, line);) {
+    const auto parsed = nlohmann::json::parse(line, nullptr, false);  // a line torn by a crash is dropped
+    if (!parsed.is_discarded() && parsed.value("step", step + 1) <= step) kept += line + "\n";
+  }
+  write_file_durably(path_ + "/metrics.jsonl", std::as_bytes(std::span(kept)), "metrics");
+}
+
+void RunDirectory::append_metrics(const nlohmann::ordered_json& line) const {
+  std::ofstream out(path_ + "/metrics.jsonl", std::ios::app);
+  out << line.dump() << "\n";
+}
+
+std::string find_checkpoint(const std::string& run_or_checkpoint) {
+  if (!fs::exists(run_or_checkpoint))
+    input_error("{}: no such file or directory; expected a run directory or a checkpoint (.h5)",
+                run_or_checkpoint);
+  if (!fs::is_directory(run_or_checkpoint)) return run_or_checkpoint;
+  const CheckpointFolder folder(run_or_checkpoint + "/checkpoints");
+  const auto found = folder.newest_good([](const std::string& line) { warn(line); });
+  if (!found) input_error("{}: no good checkpoint in {}; train first", run_or_checkpoint, folder.path());
+  return found->path;
+}
+
+}  // namespace rondo

@@ -1,0 +1,234 @@
+#include "rondo/train/session.hpp"
+
+#include <cmath>
+#include <filesystem>
+#include <limits>
+#include <optional>
+
+#include "rondo/core/clock.hpp"
+#include "rondo/core/error.hpp"
+#include "rondo/core/log.hpp"
+#include "rondo/core/version.hpp"
+#include "rondo/io/checkpoint.hpp"
+#include "rondo/io/checkpoint_folder.hpp"
+#include "rondo/train/run_directory.hpp"
+#include "signals.hpp"
+
+namespace rondo {
+namespace {
+
+constexpr double kDataTimeout = 600;  // seconds to wait for a sample, or for a checkpoint's disk
+
+class Session {
+ public:
+  Session(const TrainCommand& command, Communicator& comm, TaskFactory factory)
+      : command_(command), comm_(comm), factory_(factory), directory_(run_dir_of(command)) {}
+
+  int run() {
+    const double begin = now_s();
+    prepare();
+    install_signal_requests();
+    say(fmt::format(
+        "{} rank(s) on {} of {} micro-batches a step, {} exchange over {}, {} parameters, {} samples",
+        comm_.size(), backend_->name(), config_.train.micro_batches, trainer_->exchange().name(),
+        trainer_->transport().name(), trainer_->model().store().parameter_count(), trainer_->sampler().size));
+    log_line(fmt::format("ready after {:.3f} s", now_s() - begin));
+    if (loop() == kCheckpointAndStop) {
+      say(fmt::format("stopped as asked at step {}; go on with: rondo train {} --run-dir {} --resume",
+                      trainer_->steps_done(), command_.config, directory_.path()));
+      return kStoppedExitCode;
+    }
+    report();
+    return 0;
+  }
+
+ private:
+  static std::string run_dir_of(const TrainCommand& command) {
+    if (!command.run_dir.empty()) return command.run_dir;
+    return "runs/" + std::filesystem::path(command.config).stem().string();
+  }
+
+  void prepare() {
+    together(comm_, [&] {
+      config_ = read_config(ConfigReader::from_file(command_.config, command_.overrides), factory_);
+      backend_ = make_backend(config_.device);
+    });
+    fingerprint_ = common_fingerprint(*backend_, comm_);
+    together(comm_, [&] { config_.task->open(); });
+    together(comm_, [&] {
+      if (comm_.rank() == 0) directory_.claim(command_.resume);
+    });
+    together(comm_, [&] { open_log(directory_.log(comm_.rank()), comm_.rank()); });
+    trainer_ = std::make_unique<Trainer>(config_, *backend_, comm_);
+    if (command_.resume) resume();
+    if (comm_.rank() != 0) return;
+    directory_.rewind_metrics(trainer_->steps_done());
+    directory_.write_config(config_.toml());
+    writer_ =
+        std::make_unique<BackgroundWriter>(CheckpointFolder(directory_.checkpoints()),
+                                           static_cast<int>(config_.checkpoint.keep), "epoch0", kDataTimeout);
+  }
+
+  void resume() {
+    std::string path;  // rank 0 chooses, all read
+    together(comm_, [&] {
+      if (comm_.rank() != 0) return;
+      const auto found =
+          CheckpointFolder(directory_.checkpoints()).newest_good([](const std::string& line) { warn(line); });
+      if (found) path = found->path;
+    });
+    path = comm_.gather_texts(path)[0];
+    if (path.empty()) return;
+    together(comm_, [&] {
+      const Snapshot snapshot = read_checkpoint(path);
+      RunConfig stored = read_config(ConfigReader::from_text(snapshot.text("config"), path), factory_);
+      require_same_bits(stored, config_, command_.config);
+      const std::string& then = snapshot.text("numerics");
+      if (then != fingerprint_ && !command_.accept_numerics)
+        input_error(
+            "{}: was computed with \"{}\", this machine has \"{}\": the weights would differ from an "
+            "uninterrupted run; add --accept-numerics to go on all the same",
+            path, then, fingerprint_);
+      history_ = snapshot.text("numerics_history");
+      if (then != fingerprint_)
+        history_ += fmt::format("until step {}: {}\n", snapshot.integer("train/steps_done"), then);
+      LoadVisitor load(snapshot);
+      trainer_->visit(load);
+      load.scalar("train/best_score", best_score_);
+    });
+    say(fmt::format("resumed from {} at step {}", path, trainer_->steps_done()));
+  }
+
+  std::uint32_t loop() {
+    const std::int64_t last = config_.train.max_steps, first = trainer_->steps_done();
+    const Assignment mine = trainer_->assigned();
+    Loader loader(config_.task->dataset(Split::train), trainer_->sampler(), first, last, mine.begin, mine.end,
+                  trainer_->batch_rows());
+    Progress progress(comm_.rank(), first, last, config_.train.log_every);
+    double since = now_s();
+    std::int64_t samples = 0;
+    std::uint32_t asked = kNoRequest;
+    while (trainer_->steps_done() < last && asked != kCheckpointAndStop) {
+      const double wait = now_s();
+      const StepData& data = loader.next(kDataTimeout);
+      const double waited = now_s() - wait;
+      samples += trainer_->sampler().samples(trainer_->steps_done());
+      StepResult result = trainer_->step(data, take_request());
+      result.times.data = waited;
+      const std::int64_t done = trainer_->steps_done();
+      const double speed = static_cast<double>(samples) / (now_s() - since);
+      progress.update(done, result.loss, speed);
+      if (result.redos > 0) log_line(fmt::format("step {}: redone with new exponents", done));
+      if (done % config_.train.log_every == 0 || done == last) {
+        note(result, speed);
+        since = now_s(), samples = 0;
+      }
+      const std::int64_t every = config_.checkpoint.every_steps, eval = config_.train.eval_every;
+      bool save = every > 0 && done % every == 0, best = false;
+      if (eval > 0 && done % eval == 0 && done != last) best = validate(progress);
+      asked = result.request;
+      if ((save || best || asked != kNoRequest) && done != last) checkpoint(best);
+    }
+    if (trainer_->steps_done() == last) {
+      const bool best = validate(progress);
+      checkpoint(best);
+    }
+    finish_writing();
+    return asked;
+  }
+
+  // Evaluates on the validation split, calibrates with it, and tells whether this is the best so far.
+  bool validate(Progress& progress) {
+    const std::vector<float> predictions = trainer_->predict(Split::validation);
+    config_.task->calibrate(predictions);
+    const Metrics metrics = config_.task->evaluate(Split::validation, predictions);
+    nlohmann::ordered_json line = {{"step", trainer_->steps_done()}, {"split", "validation"}};
+    double score = std::numeric_limits<double>::infinity();
+    std::string text;
+    for (const auto& [name, value] : metrics) {
+      line[name] = value;
+      text += fmt::format("  {} {:.5g}", name, value);
+      if (name == config_.task->score()) score = value;
+    }
+    progress.clear();
+    say(fmt::format("step {}: validation{}", trainer_->steps_done(), text));
+    if (comm_.rank() == 0) directory_.append_metrics(line);
+    const bool best = score < best_score_;
+    if (best) best_score_ = score;
+    return best;
+  }
+
+  void checkpoint(bool best) {
+    if (comm_.rank() != 0) return;
+    Snapshot snapshot;
+    SaveVisitor save(snapshot);
+    trainer_->visit(save);
+    save.scalar("train/best_score", best_score_);
+    snapshot.scalars["config"] = config_.toml();
+    snapshot.scalars["numerics"] = fingerprint_;
+    snapshot.scalars["numerics_history"] = history_;
+    snapshot.scalars["build"] = build_info();
+    snapshot.scalars["ranks"] = static_cast<std::int64_t>(comm_.size());
+    if (const std::string problem = writer_->take_error(); !problem.empty()) warn(problem);
+    writer_->submit(trainer_->steps_done(), std::move(snapshot), best);
+  }
+
+  void finish_writing() {
+    together(comm_, [&] {
+      if (writer_ == nullptr) return;
+      writer_->wait();
+      if (const std::string problem = writer_->take_error(); !problem.empty())
+        input_error(
+            "the last checkpoint was not written: {}; earlier ones are kept, mend it and add --resume",
+            problem);
+    });
+  }
+
+  void note(const StepResult& result, double speed) {
+    if (comm_.rank() != 0) return;
+    const StepTimes& t = result.times;
+    directory_.append_metrics({{"step", trainer_->steps_done()},
+                               {"loss", result.loss},
+                               {"learning_rate", result.rate},
+                               {"gradient_norm", result.norm},
+                               {"samples_per_s", speed},
+                               {"redos", result.redos},
+                               {"data_s", t.data},
+                               {"forward_s", t.forward},
+                               {"backward_s", t.backward},
+                               {"communication_hidden_s", t.hidden},
+                               {"communication_exposed_s", t.exposed},
+                               {"optimizer_s", t.optimizer}});
+  }
+
+  void report() {
+    const Metrics metrics = evaluate(*trainer_, *config_.task, Split::test);
+    nlohmann::ordered_json line = {{"step", trainer_->steps_done()}, {"split", "test"}};
+    say(fmt::format("test, {} forecasts:", config_.task->dataset(Split::test).size()));
+    for (const auto& [name, value] : metrics) {
+      line[name] = value;
+      say(fmt::format("  {:<24} {:.4f}", name, value));
+    }
+    if (comm_.rank() == 0) directory_.append_metrics(line);
+    say(fmt::format("run directory: {}", directory_.path()));
+  }
+
+  const TrainCommand& command_;
+  Communicator& comm_;
+  TaskFactory factory_;
+  RunDirectory directory_;
+  RunConfig config_;
+  std::unique_ptr<Backend> backend_;
+  std::string fingerprint_, history_;
+  std::unique_ptr<Trainer> trainer_;
+  std::unique_ptr<BackgroundWriter> writer_;
+  double best_score_ = std::numeric_limits<double>::infinity();
+};
+
+}  // namespace
+
+int run_training(const TrainCommand& command, Communicator& comm, TaskFactory factory) {
+  return Session(command, comm, factory).run();
+}
+
+}  // namespace rondo

@@ -1,0 +1,163 @@
+#include "rondo/train/trainer.hpp"
+
+#include <bit>
+
+#include "rondo/core/clock.hpp"
+#include "rondo/core/error.hpp"
+
+namespace rondo {
+
+Assignment assignment(std::int64_t micro_batches, int rank, int size) {
+  return {micro_batches * rank / size, micro_batches * (rank + 1) / size};
+}
+
+namespace {
+
+const TrainOptions& checked(const TrainOptions& train, const Communicator& comm) {
+  if (comm.size() > train.micro_batches)
+    input_error(
+        "mpirun started {} ranks, but train.micro_batches = {}: start at most that many ranks, or raise it "
+        "(a multiple of 4 times the ranks leaves room for balance)",
+        comm.size(), train.micro_batches);
+  return train;
+}
+
+}  // namespace
+
+Trainer::Trainer(RunConfig& config, Backend& backend, Communicator& comm)
+    : config_(config),
+      backend_(backend),
+      comm_(comm),
+      assigned_(assignment(checked(config.train, comm).micro_batches, comm.rank(), comm.size())),
+      sampler_{static_cast<std::uint64_t>(config.train.seed), config.task->dataset(Split::train).size(),
+               config.train.global_batch},
+      model_(config.model, config.task->inputs(), config.task->targets(), config.task->loss()),
+      workspace_(backend) {
+  ParameterStore& store = model_.store();
+  store.allocate(backend, static_cast<std::uint64_t>(config.train.seed));
+  optimizer_ = make_optimizer(config.optimizer, backend, store);
+  transport_ = make_transport(config.exchange.algorithm, comm);
+  exchange_ = make_exchange(config.exchange, backend, comm, *transport_, store, config.train.micro_batches);
+}
+
+Pass Trainer::pass(bool training) {
+  return {.backend = backend_,
+          .store = model_.store(),
+          .workspace = workspace_,
+          .training = training,
+          .bfloat16 = config_.train.precision == "bfloat16",
+          .seed = static_cast<std::uint64_t>(config_.train.seed),
+          .step = static_cast<std::uint32_t>(steps_done_)};
+}
+
+double Trainer::run_micro_batches(const StepData& data, std::vector<double>& losses, StepTimes& times) {
+  const auto count = static_cast<std::int64_t>(data.size());
+  const std::int64_t outputs = model_.outputs();
+  const double scale = 1.0 / static_cast<double>(sampler_.samples(steps_done_) * outputs);
+  std::vector<double> rows(static_cast<std::size_t>(batch_rows()));
+  for (std::int64_t i = 0; i < count; ++i) {
+    const HostBatch& host = data[static_cast<std::size_t>(i)];
+    const auto view = [&](const std::vector<float>& all) {
+      return Matrix{const_cast<real*>(backend_.stage(all, nullptr)), host.rows,
+                    static_cast<std::int64_t>(all.size()) / host.rows};
+    };
+    const Batch batch{view(host.inputs), view(host.targets), view(host.weights)};
+    Pass run = pass(true);
+    run.accumulate = exchange_->accumulates() && i > 0;
+    run.first_sample = host.micro_batch * host.rows;
+    run.samples = host.rows;
+    run.gradients_ready = [&](std::int64_t end) { exchange_->ready(end, i, count); };
+    const double begin = now_s(), hidden = exchange_->times.hidden_s, forward = times.forward;
+    model_.train(run, batch, static_cast<real>(scale), rows.data(), times.forward);
+    times.backward += now_s() - begin - (exchange_->times.hidden_s - hidden) - (times.forward - forward);
+    double sum = 0;
+    for (const double row : rows) sum += row;
+    losses[static_cast<std::size_t>(host.micro_batch)] = sum * scale;
+  }
+  return scale;
+}
+
+StepResult Trainer::step(const StepData& data, std::uint32_t request) {
+  StepResult result;
+  error_context().step = steps_done_;
+  exchange_->times = {};
+  StepOutcome outcome;
+  for (;; ++result.redos) {
+    std::vector<double> losses(static_cast<std::size_t>(config_.train.micro_batches));
+    exchange_->begin();
+    run_micro_batches(data, losses, result.times);
+    outcome = exchange_->finish(losses, request);
+    if (outcome.verdict != Verdict::redo) break;
+    RONDO_CHECK(result.redos == 0, "a second redo: micro-batches did not repeat their bits");
+  }
+  if (outcome.verdict == Verdict::not_finite)
+    input_error(
+        "step {}: the loss or a gradient is not finite; nothing was applied. Lower optimizer.learning_rate, "
+        "set optimizer.clip_norm, or look for huge values in the data",
+        steps_done_);
+  const double begin = now_s();
+  for (const double loss : outcome.losses) result.loss += loss;
+  double factor = 1;
+  if (config_.optimizer.clip_norm > 0)
+    factor = clip_factor(config_.optimizer.clip_norm, exchange_->block_squares(), result.norm);
+  result.rate = scheduled_rate(config_.optimizer, steps_done_, config_.train.max_steps);
+  optimizer_->update(exchange_->gradient(factor), steps_done_, result.rate);
+  ++steps_done_;
+  result.times.optimizer = now_s() - begin;
+  result.times.hidden = exchange_->times.hidden_s;
+  result.times.exposed = exchange_->times.exposed_s;
+  result.request = outcome.request;
+  return result;
+}
+
+std::vector<float> Trainer::predict_piece(std::span<const float> inputs, std::int64_t rows) {
+  Pass run = pass(false);
+  run.samples = rows;
+  model_.store().view(optimizer_->evaluation_weights());
+  const Matrix out = model_.predict(run, {const_cast<real*>(backend_.stage(inputs, nullptr)), rows,
+                                          static_cast<std::int64_t>(inputs.size()) / rows});
+  model_.store().view(nullptr);
+  std::vector<float> predictions(static_cast<std::size_t>(out.size()));
+  backend_.copy_out(predictions.data(), out.data, predictions.size() * sizeof(float));
+  return predictions;
+}
+
+std::vector<float> Trainer::predict(Split split) {
+  const Dataset& dataset = config_.task->dataset(split);
+  const std::int64_t rows = batch_rows(), pieces = (dataset.size() + rows - 1) / rows;
+  const std::int64_t per_piece = rows * model_.outputs();
+  std::vector<std::uint64_t> bits(static_cast<std::size_t>(pieces * per_piece));
+  const Assignment mine = assignment(pieces, comm_.rank(), comm_.size());
+  HostBatch batch;
+  for (std::int64_t piece = mine.begin; piece < mine.end;
+       ++piece) {  // always whole pieces: same shapes, same bits
+    const auto index = [&](std::int64_t r) {
+      return piece * rows + r < dataset.size() ? piece * rows + r : -1;
+    };
+    fill_batch(dataset, rows, index, batch);
+    const std::vector<float> out = predict_piece(batch.inputs, rows);
+    for (std::size_t i = 0; i < out.size(); ++i)
+      bits[static_cast<std::size_t>(piece * per_piece) + i] = std::bit_cast<std::uint32_t>(out[i]);
+  }
+  comm_.sum(bits);  // zeros elsewhere: a gather
+  std::vector<float> all(static_cast<std::size_t>(dataset.size() * model_.outputs()));
+  for (std::size_t i = 0; i < all.size(); ++i)
+    all[i] = std::bit_cast<float>(static_cast<std::uint32_t>(bits[i]));
+  return all;
+}
+
+void Trainer::visit(StateVisitor& visitor) {
+  model_.store().visit(visitor, "parameters", model_.store().arena());
+  model_.store().touch();
+  config_.task->visit(visitor);
+  optimizer_->visit(visitor);
+  exchange_->visit(visitor);
+  visitor.scalar("train/steps_done", steps_done_);
+  double rate = scheduled_rate(config_.optimizer, steps_done_, config_.train.max_steps);
+  visitor.scalar("train/learning_rate", rate);  // for readers: it follows from the step
+  std::int64_t epoch = sampler_.epoch(steps_done_), cursor = steps_done_ % sampler_.steps_per_epoch();
+  visitor.scalar("train/epoch", epoch);
+  visitor.scalar("train/epoch_step", cursor);
+}
+
+}  // namespace rondo
