@@ -32,6 +32,7 @@ class MpiCommunicator final : public Communicator {
   int local_rank() const override { return local_rank_; }
   int local_size() const override { return local_size_; }
   double timeout_s() const override { return timeout_s_; }
+  void set_timeout(double seconds) override { timeout_s_ = seconds; }
 
   void barrier() override;
   void broadcast(std::span<std::byte> data, int root) override;
@@ -42,6 +43,7 @@ class MpiCommunicator final : public Communicator {
 
   /// A communicator of the same ranks, for one transport's messages. Freed with this object. Collective.
   MPI_Comm duplicate();
+  MPI_Comm handle() const { return comm_; }
   /// Waits for a request; `what` completes "waited 30 s for ...".
   void wait(MPI_Request& request, const char* what);
   /// To be called when Patience says so: throws Error on a dead peer or after the deadline. Afterwards this

@@ -30,7 +30,7 @@ CsvReader::CsvReader(std::string path) : path_(std::move(path)), buffer_(kBuffer
     input_error("{}: cannot be opened: {}; expected a CSV file", path_,
                 std::strerror(errno != 0 ? errno : ENOMEM));
   try {
-    if (peek() == 0xFF || peek() == 0xFE) fail("is not UTF-8 (perhaps UTF-16?); save it as UTF-8");
+    peek();  // fills the buffer
     if (filled_ >= 3 && std::memcmp(buffer_.data(), "\xEF\xBB\xBF", 3) == 0) position_ = 3;
     if (!read_record()) fail("is empty; expected a header line with the names of the columns");
     std::set<std::string> seen;

@@ -40,6 +40,7 @@ class Communicator {
   /// Ends all ranks at once with this exit code.
   [[noreturn]] virtual void abort(int code) = 0;
   virtual double timeout_s() const = 0;
+  virtual void set_timeout(double seconds) = 0;
 };
 
 /// "Open MPI 4.1.4 (MPI 3.1), without ULFM".

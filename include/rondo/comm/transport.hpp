@@ -81,6 +81,8 @@ WordRange slice_of(WordRange range, int rank, int size);
 
 /// "auto" (shared on one node, else ring), "shared", "ring" or "mpi". InputError where it cannot work here.
 std::unique_ptr<Transport> make_transport(const std::string& algorithm, Communicator& comm);
+/// The yardstick: one blocking MPI_Allreduce in place, for the bench.
+void mpi_all_reduce(Communicator& comm, std::span<std::uint32_t> words, SumType type);
 /// The algorithms that work for these ranks, for the bench.
 std::vector<std::string> available_algorithms(const Communicator& comm);
 

@@ -1,0 +1,19 @@
+// What the benches share.
+#pragma once
+
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "commands.hpp"
+
+namespace rondo {
+
+Command add_bench_comm(CLI::App& bench);
+
+/// The p-quantile of values (0.5: median), without interpolation.
+double percentile(std::vector<double> values, double p);
+/// Writes a JSON file unless `path` is empty.
+void write_json(const std::string& path, const nlohmann::ordered_json& content);
+
+}  // namespace rondo

@@ -1,0 +1,122 @@
+"""The promise: the trained weights are the same bits at any number of ranks, by any way of summing."""
+
+import unittest
+
+from rondo_testing import ELECDEMAND, SOURCE, TINY, RondoTest, rows_of
+
+ALGORITHMS = ["shared", "ring", "mpi"]
+BUCKETS = [4096, 16384, 65536, 1048576]
+ANY_LAYERS = {
+    "data.path": ELECDEMAND, "data.known": ["temperature", "workday"], "model.members": 2,
+    "model.layers": ["linear 24 gelu", "layer_norm", "residual linear 24 silu", "dropout 0.2", "linear 9 relu"],
+}
+LESSER = "AVX2"  # than what this machine has, if it has more
+
+
+class Promise(RondoTest):
+    def ways(self, name, cases, **options):
+        """Trains every (ranks, settings) of `cases`; all must end in the digest of the first."""
+        digests = {}
+        for number, (ranks, sets) in enumerate(cases):
+            digests[ranks, str(sets)] = self.trained(f"{name}{number}", ranks=ranks, sets=sets, **options)
+        self.assertEqual(len(set(digests.values())), 1, digests)
+        return self.digest(self.folder / f"{name}0")
+
+    def test_ranks_algorithms_and_buckets(self):
+        cases = [(None, {})]
+        for p, ranks in enumerate([1, 2, 3, 4]):  # every pair of values meets: 16 runs of the 48
+            for b, bucket in enumerate(BUCKETS):
+                cases.append((ranks, {"exchange.algorithm": ALGORITHMS[(p + b) % 3], "exchange.bucket_bytes": bucket}))
+        self.ways("run", cases)
+
+    def test_layers_known_columns_and_unequal_shares(self):
+        shapes = ANY_LAYERS | {"train.micro_batches": 6, "train.global_batch": 42, "exchange.bucket_bytes": 4096}
+        self.ways("run", [(ranks, shapes) for ranks in (None, 2, 3, 4)])
+
+    def test_one_micro_batch_a_rank(self):
+        for ranks in (2, 3, 4):
+            sets = {"train.micro_batches": ranks, "train.global_batch": 12 * ranks, "exchange.bucket_bytes": 4096}
+            with self.subTest(ranks=ranks):
+                ways = [(None, sets)] + [(ranks, sets | {"exchange.algorithm": a}) for a in ALGORITHMS]
+                self.ways(f"run{ranks}-", ways)
+                self.assertIn("exact, fused exchange over shared", self.log(f"run{ranks}-1", 0))
+                self.assertNotIn("fused", self.log(f"run{ranks}-2", 0))
+
+    def test_redos(self):
+        lines = rows_of(SOURCE / ELECDEMAND)
+        for at, factor in ((3000, 1000), (9000, 1e-3)):
+            time, demand, *rest = lines[at].split(",")
+            lines[at] = ",".join([time, str(float(demand) * factor), *rest])
+        spiky = self.folder / "spiky.csv"
+        spiky.write_text("\n".join(lines))
+        sets = {"data.path": str(spiky), "train.global_batch": 8, "exchange.bucket_bytes": 4096}
+        cases = [(None, sets), (2, sets | {"exchange.algorithm": "ring"}), (3, sets), (4, sets)]
+        self.ways("run", cases)
+        redone = [self.redone(f"run{n}", 0) for n in range(len(cases))]
+        self.assertGreater(max(redone[0]), 5, "the spikes provoked no redo in mid-run")
+        self.assertEqual(redone, [redone[0]] * len(cases))
+        self.assertEqual(self.redone("run3", 3), redone[0])
+
+    def test_environment_set_against_us(self):
+        hostile = {"OMP_DYNAMIC": "true", "OMP_THREAD_LIMIT": "1", "OMP_NUM_THREADS": "4"}
+        calm = self.trained("calm")
+        self.assertEqual(self.trained("alone", env=hostile), calm)
+        self.assertEqual(self.trained("three", env=hostile, ranks=3), calm)
+        self.assertEqual(self.trained("mixed", groups=[(1, {}), (1, hostile)]), calm)
+
+    def test_two_threads(self):
+        self.ways("run", [(ranks, {"device.threads": 2}) for ranks in (None, 2, 3)])
+
+    def test_bfloat16(self):
+        digest = self.ways("run", [(ranks, {"train.precision": "bfloat16"}) for ranks in (None, 2, 4)])
+        self.assertNotEqual(digest, self.trained("float32"))
+
+    def test_float32_sums_do_differ(self):
+        """Outside the promise: this shows that the tests above can fail."""
+        sets = {"exchange.arithmetic": "float32"}
+        self.assertGreater(len({self.trained(f"run{ranks}", ranks=ranks, sets=sets) for ranks in (1, 2, 3)}), 1)
+
+    def test_what_must_change_the_weights_does(self):
+        digests = [self.trained("base")]
+        for number, sets in enumerate([{"train.seed": 2}, {"train.micro_batches": 8}, {"train.max_steps": 41}]):
+            digests.append(self.trained(f"run{number}", sets=sets))
+        self.assertEqual(len(set(digests)), len(digests), digests)
+
+    def test_unequal_instruction_sets_are_refused(self):
+        widest = self.trained("widest")
+        if self.trained("lesser", env={"ONEDNN_MAX_CPU_ISA": LESSER}) == widest:
+            self.skipTest(f"{LESSER} computes what this machine computes anyway")
+        mixed = self.train("mixed", groups=[(1, {}), (1, {"ONEDNN_MAX_CPU_ISA": LESSER})])
+        self.assertNotEqual(mixed.code, 0)
+        self.assertEqual(len(mixed.errors), 1, mixed.text)
+        for part in ("ranks would compute different bits", "rank 1 has", "mpirun -x ONEDNN_MAX_CPU_ISA"):
+            self.assertIn(part, mixed.errors[0])
+        self.assertFalse((self.folder / "mixed").exists())
+        # and the remedy works
+        capped = self.trained("capped", ranks=2, env={"ONEDNN_MAX_CPU_ISA": LESSER})
+        self.assertEqual(capped, self.digest(self.folder / "lesser"))
+
+    def test_resumed_at_another_number_of_ranks(self):
+        sets = {"checkpoint.every_steps": 10}
+        whole = self.trained("whole", ranks=2, sets=sets)
+        for step in (10, 20, 30):
+            for ranks in (None, 3, 4):
+                with self.subTest(step=step, ranks=ranks):
+                    copy = f"from{step}-{ranks}"
+                    self.copy_until("whole", copy, step)
+                    result = self.train(copy, "--resume", ranks=ranks, sets=sets)
+                    self.assertEqual(result.code, 0, result.text)
+                    self.assertIn(f"at step {step}", result.text)
+                    self.assertEqual(self.digest(self.folder / copy), whole)
+                    self.assert_each_step_once(copy, TINY["train.max_steps"])
+
+    def log(self, run_dir, rank):
+        return (self.folder / run_dir / "logs" / f"rank-{rank:04}.log").read_text()
+
+    def redone(self, run_dir, rank):
+        return [int(line.partition(" step ")[2].partition(":")[0])
+                for line in self.log(run_dir, rank).splitlines() if line.endswith("redone with new exponents")]
+
+
+if __name__ == "__main__":
+    unittest.main()
