@@ -55,7 +55,8 @@ class CheckpointTools(unittest.TestCase):
     def test_digests(self):
         def check(name, item):
             if isinstance(item, h5py.Dataset):
-                self.assertEqual(item.attrs["digest"].decode(), blake2b(np.asarray(item[()]).tobytes() or b"\0"), name)
+                data = np.asarray(item[()]).tobytes() or b"\0"
+                self.assertEqual(item.attrs["digest"].decode(), blake2b(data), name)
 
         with h5py.File(self.path) as f:
             f.visititems(check)

@@ -1,4 +1,5 @@
 rondo_test(io_test LINKS io)
+rondo_test(csv_test LINKS io)
 rondo_test(series_test LINKS data)
 add_executable(write_sample_checkpoint write_sample_checkpoint.cpp)
 target_link_libraries(write_sample_checkpoint PRIVATE rondo_io)

@@ -13,9 +13,8 @@
 #include <filesystem>
 #include <fstream>
 
-#include "catch.hpp"
+#include "io_testing.hpp"
 #include "rondo/core/clock.hpp"
-#include "rondo/core/error.hpp"
 #include "rondo/core/philox.hpp"
 #include "rondo/io/checkpoint.hpp"
 #include "rondo/io/checkpoint_folder.hpp"
@@ -26,13 +25,6 @@ using namespace rondo;
 namespace fs = std::filesystem;
 
 namespace {
-
-struct TemporaryFolder {
-  std::string path = (fs::temp_directory_path() / "rondo-io-XXXXXX").string();
-  TemporaryFolder() { REQUIRE(mkdtemp(path.data()) != nullptr); }
-  ~TemporaryFolder() { fs::remove_all(path); }
-  std::string operator/(const std::string& name) const { return path + "/" + name; }
-};
 
 using Bytes = std::vector<std::byte>;
 
@@ -95,10 +87,6 @@ std::string why_unreadable(const std::string& path) {
     REQUIRE(text.find(path) == 0);
     return text;
   }
-}
-
-bool contains(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
 }
 
 std::size_t temporaries_in(const std::string& folder) {

@@ -167,6 +167,11 @@ class RondoTest(unittest.TestCase):
         self.assertEqual(result.code, 0, f"{result.command}\n{result.text}")
         return result
 
+    def wait_for_start(self, run_dir):
+        """Returns once the run's signal handlers stand and its steps begin."""
+        log = self.folder / run_dir / "logs" / "rank-0000.log"
+        wait_until(lambda: log.exists() and "ready after" in log.read_text(), f"{run_dir} to start")
+
     def trained(self, run_dir, *flags, **options):
         """Digest of the weights that a run ends with."""
         result = self.train(run_dir, *flags, **options)

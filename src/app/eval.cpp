@@ -30,9 +30,9 @@ int run(const Options& options) {
     fmt::print("{}\n", out.dump(2));
     return 0;
   }
-  fmt::print("{}, step {}, {} split, {} forecasts\n", model->path, model->trainer->steps_done(),
-             options.split, model->config.task->dataset(split).size());
-  for (const auto& [name, value] : metrics) fmt::print("  {:<24} {:.4f}\n", name, value);
+  fmt::print("{}, step {}, {} split, {} samples\n", model->path, model->trainer->steps_done(), options.split,
+             model->config.task->dataset(split).size());
+  fmt::print("{}", model->config.task->table(metrics));
   return 0;
 }
 

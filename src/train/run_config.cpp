@@ -11,6 +11,12 @@ Split split_of(const std::string& name) {
   input_error("--split {}: expected train, validation or test", name);
 }
 
+std::string Task::table(const Metrics& metrics) const {
+  std::string text;
+  for (const auto& [name, value] : metrics) text += fmt::format("  {:<24} {:.4f}\n", name, value);
+  return text;
+}
+
 void TrainOptions::visit(Fields& f) {
   constexpr auto bits = Effect::bits, other = Effect::operational;
   f.field("train.max_steps", max_steps, {1, std::int64_t{1} << 31}, bits, "optimizer steps");

@@ -204,11 +204,9 @@ class Session {
   void report() {
     const Metrics metrics = evaluate(*trainer_, *config_.task, Split::test);
     nlohmann::ordered_json line = {{"step", trainer_->steps_done()}, {"split", "test"}};
-    say(fmt::format("test, {} forecasts:", config_.task->dataset(Split::test).size()));
-    for (const auto& [name, value] : metrics) {
-      line[name] = value;
-      say(fmt::format("  {:<24} {:.4f}", name, value));
-    }
+    for (const auto& [name, value] : metrics) line[name] = value;
+    say(fmt::format("test, {} samples:\n{}", config_.task->dataset(Split::test).size(),
+                    config_.task->table(metrics)));
     if (comm_.rank() == 0) directory_.append_metrics(line);
     say(fmt::format("run directory: {}", directory_.path()));
   }

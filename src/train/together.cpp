@@ -34,7 +34,10 @@ std::string common_fingerprint(Backend& backend, Communicator& comm) {
 }
 
 Metrics evaluate(Trainer& trainer, const Task& task, Split split) {
-  return task.evaluate(split, trainer.predict(split));
+  Metrics metrics = task.evaluate(split, trainer.predict(split));
+  const Metrics baselines = task.baselines(split);
+  metrics.insert(metrics.end(), baselines.begin(), baselines.end());
+  return metrics;
 }
 
 }  // namespace rondo

@@ -29,7 +29,7 @@ void together(Communicator& comm, const std::function<void()>& work);
 /// The numerics fingerprint of this rank, after all ranks have been found to have the same one.
 std::string common_fingerprint(Backend& backend, Communicator& comm);
 
-/// Evaluates one split: predictions by all ranks, metrics by the task. Collective.
+/// Evaluates one split: predictions by all ranks, metrics and baselines by the task. Collective.
 Metrics evaluate(Trainer& trainer, const Task& task, Split split);
 
 }  // namespace rondo

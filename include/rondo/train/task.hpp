@@ -35,6 +35,10 @@ class Task {
 
   /// `predictions`: [dataset(split).size(), model outputs], in the dataset's order.
   virtual Metrics evaluate(Split split, std::span<const float> predictions) const = 0;
+  /// The same metrics for whatever a user would do without us, named "<baseline>_<metric>".
+  virtual Metrics baselines(Split) const { return {}; }
+  /// Metrics and baselines as lines for a reader.
+  virtual std::string table(const Metrics& metrics) const;
   /// The metric that decides which checkpoint is the best; smaller is better.
   virtual std::string score() const = 0;
   /// Last touch after training, from predictions of the validation split: for example widths of bands.

@@ -50,9 +50,8 @@ std::string probe(CpuBackend& backend) {
 }  // namespace
 
 std::string CpuBackend::numerics() {
-  return fmt::format("cpu; {}; {}; {}; glibc {}; {} thread(s); probe {}", dnnl_version_text(),
-                     dnnl_isa_text(), "rondo loops bit-equal on all instruction sets", gnu_get_libc_version(),
-                     threads_, probe(*this));
+  return fmt::format("cpu; {}; {}; glibc {}; {} thread(s); probe {}", dnnl_version_text(), dnnl_isa_text(),
+                     gnu_get_libc_version(), threads_, probe(*this));
 }
 
 std::unique_ptr<Buffer> CpuBackend::allocate(std::size_t bytes) {

@@ -67,13 +67,29 @@ class EnergyTask : public Task {
   std::string score() const override { return "mape"; }
 
   Metrics evaluate(Split split, std::span<const float> predictions) const override {
-    Metrics metrics = energy::score(forecasts(split, predictions, band_), "");
+    return energy::score(forecasts(split, predictions, band_), "");
+  }
+  Metrics baselines(Split split) const override {
+    Metrics all;
     for (const auto& [name, lag] :
          {std::pair{"day_naive_", options_.day}, {"week_naive_", options_.week()}}) {
       const Metrics naive = energy::score(naive_forecasts(split, lag), name);
-      metrics.insert(metrics.end(), naive.begin(), naive.end());
+      all.insert(all.end(), naive.begin(), naive.end());
     }
-    return metrics;
+    return all;
+  }
+  std::string table(const Metrics& metrics) const override {
+    const std::string unit = options_.unit.empty() ? "" : ", " + options_.unit;
+    std::string text =
+        fmt::format("  {:<12} {:>8} {:>14} {:>20}\n", "", "MAPE, %", "pinball" + unit, "in the 80 % band, %");
+    for (std::size_t i = 0; i + 2 < metrics.size(); i += 3) {
+      const std::string name =
+          metrics[i].first.substr(0, metrics[i].first.size() - std::string("mape").size());
+      text += fmt::format("  {:<12} {:>8.2f} {:>14.4f} {:>20.1f}\n",
+                          name.empty() ? "model" : name.substr(0, name.size() - 1), metrics[i].second,
+                          metrics[i + 1].second, metrics[i + 2].second);
+    }
+    return text;
   }
 
   void calibrate(std::span<const float> predictions) override {

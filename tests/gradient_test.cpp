@@ -1,0 +1,250 @@
+// Gradients against central differences, in double precision: `nn` compiled with RONDO_REAL=double on the
+// reference backend. A new layer is checked by a line in kNetworks.
+#include <algorithm>
+#include <cmath>
+#include <functional>
+#include <limits>
+#include <vector>
+
+#include "builder.hpp"
+#include "catch.hpp"
+#include "reference_backend.hpp"
+#include "rondo/core/error.hpp"
+#include "rondo/nn/model.hpp"
+
+using namespace rondo;
+
+namespace {
+
+using Doubles = std::vector<double>;
+constexpr std::int64_t kSamples = 3, kTargets = 2;
+constexpr double kStep = 2e-4;           // of a difference
+constexpr double kClear = 20 * kStep;    // how far from a kink a difference may be taken
+constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
+
+struct Network {
+  std::int64_t inputs;
+  std::vector<std::string> layers;  // a linear layer to kTargets outputs follows
+  std::int64_t ids = 0;             // inputs are whole numbers below this; 0: they are in [-1, 1)
+};
+
+const Network kNetworks[] = {
+    {5, {}},
+    {5, {"linear 4 relu"}},
+    {5, {"linear 4 gelu"}},
+    {5, {"linear 4 silu"}},
+    {1, {"linear 1 silu"}},
+    {7, {"linear 33 relu", "linear 17 gelu", "linear 5 silu"}},
+    {6, {"layer_norm"}},
+    {5, {"linear 7 silu", "layer_norm", "linear 3 gelu"}},
+    {9, {"dropout 0.4"}},
+    {5, {"linear 6 gelu", "dropout 0.25", "linear 6 silu", "dropout 0"}},
+    {3, {"embedding 4 2"}, 4},
+    {2, {"embedding 11 3", "linear 4 gelu"}, 11},
+    {8, {"conv1d 3 2 1"}},  // a sequence of one step
+    {12, {"sequence 3", "conv1d 4 1 1 relu"}},
+    {12, {"sequence 3", "conv1d 4 3 1 gelu"}},
+    {14, {"sequence 2", "conv1d 3 2 4 silu"}},
+    {10, {"sequence 2", "conv1d 2 3 9 silu"}},  // looks back beyond the sequence
+    {12, {"sequence 2", "conv1d 3 3 1 gelu", "conv1d 2 2 2 silu", "flatten", "linear 4 gelu"}},
+    {12, {"sequence 4", "layer_norm", "linear 3 silu", "dropout 0.3"}},
+    {5, {"residual linear 5 gelu"}},
+    {5, {"residual layer_norm"}},
+    {5, {"residual dropout 0.5", "residual dropout 0"}},
+    {5, {"residual residual linear 5 silu", "residual residual dropout 0.5"}},
+    {12, {"sequence 3", "residual conv1d 3 2 2 relu", "residual linear 3 gelu"}},
+};
+
+Doubles draw(std::int64_t n, std::uint32_t seed, double low = -1, double high = 1) {
+  const RandomStream stream{seed, Purpose::test, 0, 0};
+  Doubles values(static_cast<std::size_t>(n));
+  for (std::size_t i = 0; i < values.size(); ++i)
+    values[i] = low + (high - low) * static_cast<double>(stream.uniform(i));
+  return values;
+}
+
+Matrix matrix(Doubles& values, std::int64_t rows) {
+  return {values.data(), rows, static_cast<std::int64_t>(values.size()) / rows};
+}
+
+/// "" where `gradient` is df/dvalues to one part in a million, else the first place where it is not.
+std::string differs(const std::string& name, double* values, const double* gradient, std::int64_t n,
+                    const std::function<double()>& f) {
+  for (std::int64_t i = 0; i < n; ++i) {
+    const double x = values[i];
+    const auto at = [&](double steps) { return values[i] = x + steps * kStep, f(); };
+    const double slope = (8 * (at(1) - at(-1)) - (at(2) - at(-2))) / (12 * kStep);  // error O(step^4)
+    values[i] = x;
+    const double tolerance = 1e-6 * std::max(std::fabs(slope), std::fabs(gradient[i])) + 1e-9;
+    if (!(std::fabs(slope - gradient[i]) <= tolerance))
+      return fmt::format("{}[{}]: backward gives {}, the difference {}", name, i, gradient[i], slope);
+  }
+  return "";
+}
+
+/// Parameters and gradients of a network and whatever a pass needs.
+struct Bench {
+  ReferenceBackend backend;
+  Workspace workspace{backend};
+  Doubles gradients;
+  std::vector<std::pair<std::int64_t, Doubles>> ready;  // what gradients_ready promised, and when
+
+  void allocate(ParameterStore& store, std::uint32_t seed) {
+    store.allocate(backend, seed);
+    for (std::size_t t = 0; t < store.list().size(); ++t) {
+      const Doubles values = draw(store.list()[t].size, seed * 100 + static_cast<std::uint32_t>(t));
+      std::copy(values.begin(), values.end(), store.value(static_cast<int>(t)));
+    }
+    gradients.assign(static_cast<std::size_t>(store.values()), kNaN);
+    store.attach_gradients(gradients.data());
+  }
+
+  Pass pass(ParameterStore& store, std::int64_t samples = kSamples, std::int64_t first = 0) {
+    return {backend, store, workspace, true, false, first != 0, 7, 3, first, samples,
+            [this](std::int64_t end) {
+              ready.emplace_back(end, Doubles(gradients.begin(), gradients.begin() + end));
+            }};
+  }
+
+  /// Gradients must have been complete from the front when they were said to be, and all in the end.
+  std::string promised_too_early(const ParameterStore& store) {
+    std::int64_t last = 0;
+    for (const auto& [end, then] : ready) {
+      if (end < last) return "gradients_ready went back";
+      last = end;
+      for (const Parameter& p : store.list())
+        for (std::int64_t i = p.offset; p.end() <= end && i < p.offset + p.size; ++i)
+          if (!(then[static_cast<std::size_t>(i)] == gradients[static_cast<std::size_t>(i)]))
+            return p.name + " was said to be ready and changed";
+    }
+    return last == store.values() ? "" : "gradients_ready did not reach the end";
+  }
+
+  std::string parameters_differ(ParameterStore& store, const std::function<double()>& f, double times = 1) {
+    for (const Parameter& p : store.list()) {
+      Doubles expected(gradients.begin() + p.offset, gradients.begin() + p.offset + p.size);
+      for (double& g : expected) g /= times;
+      const std::string wrong = differs(p.name, store.arena() + p.offset, expected.data(), p.size, f);
+      if (!wrong.empty()) return wrong;
+    }
+    return "";
+  }
+};
+
+/// Checks d(sum of weights * outputs) of a network by its parameters and inputs.
+std::string check(const Network& network, std::uint32_t seed = 1) {
+  Bench bench;
+  ParameterStore store;
+  const LayerPtr root = build_network(store, "", network.layers, network.inputs, kTargets, 0).root;
+  bench.allocate(store, seed);
+  Doubles inputs = draw(kSamples * network.inputs, seed + 50);
+  for (double& x : inputs)
+    if (network.ids != 0) x = std::floor((x + 1) / 2 * static_cast<double>(network.ids));
+  const Doubles weights = draw(kSamples * kTargets, seed + 51);
+  Pass pass = bench.pass(store);
+
+  const auto f = [&] {
+    bench.workspace.reset();
+    const Matrix y = root->forward(pass, matrix(inputs, kSamples));
+    double sum = 0;
+    for (std::size_t i = 0; i < weights.size(); ++i) sum += weights[i] * y.data[i];
+    return sum;
+  };
+  const auto backward = [&] {
+    f();
+    Doubles dy = weights;
+    const Matrix dx = root->backward(pass, matrix(dy, kSamples), true);
+    return Doubles(dx.data, dx.data + dx.size());
+  };
+  f();
+  if (bench.backend.nearest_kink < kClear) return check(network, seed + 100);  // no derivative nearby: redraw
+  const Doubles dx = backward();
+  std::string wrong = bench.promised_too_early(store);
+  if (wrong.empty()) wrong = bench.parameters_differ(store, f);
+  if (wrong.empty() && network.ids == 0)
+    wrong = dx.size() == inputs.size() ? differs("inputs", inputs.data(), dx.data(), matrix(inputs, 1).cols, f)
+                                       : "no gradient of the inputs";
+  pass.accumulate = true;
+  backward();
+  if (wrong.empty() && !(wrong = bench.parameters_differ(store, f, 2)).empty()) wrong += " (accumulated)";
+  return wrong.empty() ? "" : fmt::format("{} inputs, {}: {}", network.inputs, network.layers, wrong);
+}
+
+std::unique_ptr<Loss> make_loss(bool pinball) {
+  return pinball ? pinball_loss({0.1, 0.5, 0.9}) : squared_loss();
+}
+
+/// A model with a batch of its own. The second sample is masked, and one target of the first.
+struct Trainer : Bench {
+  Model model;
+  std::int64_t samples;
+  Doubles inputs, targets, weights;
+
+  Trainer(const ModelOptions& options, std::int64_t columns, bool pinball, std::uint32_t seed,
+          std::int64_t n = kSamples)
+      : model(options, columns, kTargets, make_loss(pinball)),
+        samples(n),
+        inputs(draw(n * columns, seed + 60)),
+        targets(draw(n * kTargets, seed + 61, 2, 4)),
+        weights(draw(n * kTargets, seed + 62, 0.5, 2)) {
+    allocate(model.store(), seed);
+    weights[0] = weights[kTargets] = weights[kTargets + 1] = 0;
+  }
+
+  /// Trains samples [begin, end) and gives their losses.
+  Doubles train(std::int64_t begin, std::int64_t end, double scale) {
+    const std::int64_t n = end - begin, columns = matrix(inputs, samples).cols;
+    Pass now = pass(model.store(), n, begin);
+    const Batch batch{{inputs.data() + begin * columns, n, columns},
+                      {targets.data() + begin * kTargets, n, kTargets},
+                      {weights.data() + begin * kTargets, n, kTargets}};
+    Doubles losses(static_cast<std::size_t>(n), kNaN);
+    double seconds = 0;
+    model.train(now, batch, scale, losses.data(), seconds);
+    return losses;
+  }
+};
+
+std::string check_model(const ModelOptions& options, std::int64_t columns, bool pinball,
+                        std::uint32_t seed = 1) {
+  Trainer trainer(options, columns, pinball, seed);
+  constexpr double kScale = 0.7;
+  trainer.train(0, kSamples, kScale);
+  if (trainer.backend.nearest_kink < kClear) return check_model(options, columns, pinball, seed + 100);
+  const Doubles gradients = trainer.gradients;
+  const std::string early = trainer.promised_too_early(trainer.model.store());
+  if (!early.empty()) return early;
+  Bench& kept = trainer;
+  const auto f = [&] {
+    double sum = 0;
+    for (const double loss : trainer.train(0, kSamples, kScale)) sum += kScale * loss;
+    return sum;
+  };
+  // Losses are means over members, but every member trains as it would alone.
+  for (const Parameter& p : trainer.model.store().list()) {
+    Doubles share(gradients.begin() + p.offset, gradients.begin() + p.offset + p.size);
+    for (double& g : share) g /= static_cast<double>(options.members);
+    const std::string wrong =
+        differs(p.name, trainer.model.store().arena() + p.offset, share.data(), p.size, f);
+    if (!wrong.empty()) return fmt::format("{} members of {}: {}", options.members, options.layers, wrong);
+  }
+  (void)kept;
+  return "";
+}
+
+const ModelOptions kModels[] = {
+    {{"linear 6 gelu", "linear 5 relu"}, 1},
+    {{"linear 6 silu", "residual linear 6 gelu", "layer_norm", "dropout 0.2"}, 2},
+    {{"sequence 3", "conv1d 4 2 1 silu", "residual conv1d 4 2 2 gelu", "dropout 0.1", "flatten"}, 2},
+};
+
+}  // namespace
+
+TEST_CASE("the backward of every layer is the derivative of its forward") {
+  for (const Network& network : kNetworks) CHECK(check(network) == "");
+}
+
+TEST_CASE("whole models have the gradients of their losses, masked targets and members included") {
+  for (const ModelOptions& options : kModels)
+    for (const bool pinball : {false, true}) CHECK(check_model(options, 6, pinball) == "");
+}

@@ -1,0 +1,8 @@
+# Gradients are checked in double precision: `nn` a second time with another `real`, on a backend of plain
+# loops. The program must not link the float libraries.
+file(GLOB nn_sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/src/nn/*.cpp)
+add_library(rondo_nn_double STATIC ${nn_sources})
+target_compile_definitions(rondo_nn_double PUBLIC RONDO_REAL=double)
+target_include_directories(rondo_nn_double PUBLIC ${CMAKE_SOURCE_DIR}/src/nn)
+target_link_libraries(rondo_nn_double PUBLIC rondo_core)
+rondo_test(gradient_test LINKS nn_double FILES reference_backend.cpp reference_ops.cpp)
