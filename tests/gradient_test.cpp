@@ -18,8 +18,8 @@ namespace {
 
 using Doubles = std::vector<double>;
 constexpr std::int64_t kSamples = 3, kTargets = 2;
-constexpr double kStep = 2e-4;           // of a difference
-constexpr double kClear = 20 * kStep;    // how far from a kink a difference may be taken
+constexpr double kStep = 2e-4;         // of a difference
+constexpr double kClear = 20 * kStep;  // how far from a kink a difference may be taken
 constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
 
 struct Network {
@@ -87,9 +87,10 @@ struct Bench {
   ReferenceBackend backend;
   Workspace workspace{backend};
   Doubles gradients;
-  std::vector<std::pair<std::int64_t, Doubles>> ready;  // what gradients_ready promised, and when
+  std::vector<std::pair<std::int64_t, Doubles>> ready;  // what was said to be complete, and what it was
 
   void allocate(ParameterStore& store, std::uint32_t seed) {
+    REQUIRE(seed < 5000);  // else every draw comes close to a kink
     store.allocate(backend, seed);
     for (std::size_t t = 0; t < store.list().size(); ++t) {
       const Doubles values = draw(store.list()[t].size, seed * 100 + static_cast<std::uint32_t>(t));
@@ -100,10 +101,11 @@ struct Bench {
   }
 
   Pass pass(ParameterStore& store, std::int64_t samples = kSamples, std::int64_t first = 0) {
-    return {backend, store, workspace, true, false, first != 0, 7, 3, first, samples,
-            [this](std::int64_t end) {
-              ready.emplace_back(end, Doubles(gradients.begin(), gradients.begin() + end));
-            }};
+    return {backend, store, workspace, true, false, first != 0, 7, 3, first, samples};
+  }
+
+  void record(std::int64_t end) {
+    ready.emplace_back(end, Doubles(gradients.begin(), gradients.begin() + end));
   }
 
   /// Gradients must have been complete from the front when they were said to be, and all in the end.
@@ -120,18 +122,20 @@ struct Bench {
     return last == store.values() ? "" : "gradients_ready did not reach the end";
   }
 
-  std::string parameters_differ(ParameterStore& store, const std::function<double()>& f, double times = 1) {
+  /// The gradients must be `times` those of f.
+  std::string parameters_differ(ParameterStore& store, double times, const std::function<double()>& f) {
+    const Doubles found = gradients;  // f may compute gradients, too
     for (const Parameter& p : store.list()) {
-      Doubles expected(gradients.begin() + p.offset, gradients.begin() + p.offset + p.size);
-      for (double& g : expected) g /= times;
-      const std::string wrong = differs(p.name, store.arena() + p.offset, expected.data(), p.size, f);
+      Doubles once(found.begin() + p.offset, found.begin() + p.offset + p.size);
+      for (double& g : once) g /= times;
+      const std::string wrong = differs(p.name, store.arena() + p.offset, once.data(), p.size, f);
       if (!wrong.empty()) return wrong;
     }
     return "";
   }
 };
 
-/// Checks d(sum of weights * outputs) of a network by its parameters and inputs.
+/// Checks d(sum of weights * outputs) of a network by its parameters and inputs; "" if it is right.
 std::string check(const Network& network, std::uint32_t seed = 1) {
   Bench bench;
   ParameterStore store;
@@ -142,6 +146,7 @@ std::string check(const Network& network, std::uint32_t seed = 1) {
     if (network.ids != 0) x = std::floor((x + 1) / 2 * static_cast<double>(network.ids));
   const Doubles weights = draw(kSamples * kTargets, seed + 51);
   Pass pass = bench.pass(store);
+  pass.gradients_ready = [&](std::int64_t end) { bench.record(end); };
 
   const auto f = [&] {
     bench.workspace.reset();
@@ -156,18 +161,23 @@ std::string check(const Network& network, std::uint32_t seed = 1) {
     const Matrix dx = root->backward(pass, matrix(dy, kSamples), true);
     return Doubles(dx.data, dx.data + dx.size());
   };
+  const auto failed = [&](const std::string& why) {
+    return fmt::format("{} inputs, {}: {}", network.inputs, network.layers, why);
+  };
   f();
-  if (bench.backend.nearest_kink < kClear) return check(network, seed + 100);  // no derivative nearby: redraw
+  if (bench.backend.nearest_kink < kClear) return check(network, seed + 100);
   const Doubles dx = backward();
   std::string wrong = bench.promised_too_early(store);
-  if (wrong.empty()) wrong = bench.parameters_differ(store, f);
-  if (wrong.empty() && network.ids == 0)
-    wrong = dx.size() == inputs.size() ? differs("inputs", inputs.data(), dx.data(), matrix(inputs, 1).cols, f)
-                                       : "no gradient of the inputs";
+  if (wrong.empty()) wrong = bench.parameters_differ(store, 1, f);
+  if (wrong.empty() && network.ids == 0) {
+    if (dx.size() != inputs.size()) return failed("no gradient of the inputs");
+    wrong = differs("inputs", inputs.data(), dx.data(), kSamples * network.inputs, f);
+  }
+  if (!wrong.empty()) return failed(wrong);
   pass.accumulate = true;
   backward();
-  if (wrong.empty() && !(wrong = bench.parameters_differ(store, f, 2)).empty()) wrong += " (accumulated)";
-  return wrong.empty() ? "" : fmt::format("{} inputs, {}: {}", network.inputs, network.layers, wrong);
+  wrong = bench.parameters_differ(store, 2, f);
+  return wrong.empty() ? "" : failed("accumulated: " + wrong);
 }
 
 std::unique_ptr<Loss> make_loss(bool pinball) {
@@ -176,60 +186,49 @@ std::unique_ptr<Loss> make_loss(bool pinball) {
 
 /// A model with a batch of its own. The second sample is masked, and one target of the first.
 struct Trainer : Bench {
+  static constexpr std::int64_t kColumns = 6;
+  static constexpr double kScale = 0.7;
   Model model;
   std::int64_t samples;
   Doubles inputs, targets, weights;
 
-  Trainer(const ModelOptions& options, std::int64_t columns, bool pinball, std::uint32_t seed,
-          std::int64_t n = kSamples)
-      : model(options, columns, kTargets, make_loss(pinball)),
+  Trainer(const ModelOptions& options, bool pinball, std::uint32_t seed, std::int64_t n = kSamples)
+      : model(options, kColumns, kTargets, make_loss(pinball)),
         samples(n),
-        inputs(draw(n * columns, seed + 60)),
+        inputs(draw(n * kColumns, seed + 60)),
         targets(draw(n * kTargets, seed + 61, 2, 4)),
         weights(draw(n * kTargets, seed + 62, 0.5, 2)) {
     allocate(model.store(), seed);
     weights[0] = weights[kTargets] = weights[kTargets + 1] = 0;
   }
 
-  /// Trains samples [begin, end) and gives their losses.
-  Doubles train(std::int64_t begin, std::int64_t end, double scale) {
-    const std::int64_t n = end - begin, columns = matrix(inputs, samples).cols;
+  /// Trains samples [begin, end) and gives the sum of their losses.
+  double train(std::int64_t begin, std::int64_t end) {
+    const std::int64_t n = end - begin;
     Pass now = pass(model.store(), n, begin);
-    const Batch batch{{inputs.data() + begin * columns, n, columns},
+    ready.clear();
+    now.gradients_ready = [this](std::int64_t at) { record(at); };
+    const Batch batch{{inputs.data() + begin * kColumns, n, kColumns},
                       {targets.data() + begin * kTargets, n, kTargets},
                       {weights.data() + begin * kTargets, n, kTargets}};
     Doubles losses(static_cast<std::size_t>(n), kNaN);
-    double seconds = 0;
-    model.train(now, batch, scale, losses.data(), seconds);
-    return losses;
+    double seconds = 0, sum = 0;
+    model.train(now, batch, kScale, losses.data(), seconds);
+    for (const double loss : losses) sum += kScale * loss;
+    return sum;
   }
 };
 
-std::string check_model(const ModelOptions& options, std::int64_t columns, bool pinball,
-                        std::uint32_t seed = 1) {
-  Trainer trainer(options, columns, pinball, seed);
-  constexpr double kScale = 0.7;
-  trainer.train(0, kSamples, kScale);
-  if (trainer.backend.nearest_kink < kClear) return check_model(options, columns, pinball, seed + 100);
-  const Doubles gradients = trainer.gradients;
-  const std::string early = trainer.promised_too_early(trainer.model.store());
-  if (!early.empty()) return early;
-  Bench& kept = trainer;
-  const auto f = [&] {
-    double sum = 0;
-    for (const double loss : trainer.train(0, kSamples, kScale)) sum += kScale * loss;
-    return sum;
-  };
-  // Losses are means over members, but every member trains as it would alone.
-  for (const Parameter& p : trainer.model.store().list()) {
-    Doubles share(gradients.begin() + p.offset, gradients.begin() + p.offset + p.size);
-    for (double& g : share) g /= static_cast<double>(options.members);
-    const std::string wrong =
-        differs(p.name, trainer.model.store().arena() + p.offset, share.data(), p.size, f);
-    if (!wrong.empty()) return fmt::format("{} members of {}: {}", options.members, options.layers, wrong);
-  }
-  (void)kept;
-  return "";
+std::string check_model(const ModelOptions& options, bool pinball, std::uint32_t seed = 1) {
+  Trainer trainer(options, pinball, seed);
+  trainer.train(0, kSamples);
+  if (trainer.backend.nearest_kink < kClear) return check_model(options, pinball, seed + 100);
+  std::string wrong = trainer.promised_too_early(trainer.model.store());
+  // The loss is the mean over members, but every member trains as it would alone.
+  if (wrong.empty())
+    wrong = trainer.parameters_differ(trainer.model.store(), static_cast<double>(options.members),
+                                      [&] { return trainer.train(0, kSamples); });
+  return wrong.empty() ? "" : fmt::format("{} members of {}: {}", options.members, options.layers, wrong);
 }
 
 const ModelOptions kModels[] = {
@@ -238,13 +237,96 @@ const ModelOptions kModels[] = {
     {{"sequence 3", "conv1d 4 2 1 silu", "residual conv1d 4 2 2 gelu", "dropout 0.1", "flatten"}, 2},
 };
 
+double largest_difference(const Doubles& a, const Doubles& b) {
+  double largest = 0;
+  for (std::size_t i = 0; i < a.size(); ++i) {
+    if (std::isnan(a[i]) != std::isnan(b[i])) return 1e300;
+    if (!std::isnan(a[i])) largest = std::max(largest, std::fabs(a[i] - b[i]));  // padding stays NaN
+  }
+  return largest;
+}
+
 }  // namespace
 
 TEST_CASE("the backward of every layer is the derivative of its forward") {
   for (const Network& network : kNetworks) CHECK(check(network) == "");
 }
 
+TEST_CASE("a loss gives its own gradient, times the scale and the weights") {
+  for (const bool pinball : {false, true}) {
+    const auto loss = make_loss(pinball);
+    const std::int64_t columns = kTargets * loss->per_target();
+    ReferenceBackend backend;
+    Doubles prediction, gradient(static_cast<std::size_t>(kSamples * columns)), unused(gradient);
+    Doubles target = draw(kSamples * kTargets, 2), weights = draw(kSamples * kTargets, 3, 0, 2);
+    weights[2] = 0;
+    const auto f = [&](double scale, Doubles& into) {
+      Doubles losses(kSamples);
+      loss->evaluate(backend, matrix(prediction, kSamples), matrix(target, kSamples),
+                     matrix(weights, kSamples), scale, losses.data(), matrix(into, kSamples));
+      return losses[0] + losses[1] + losses[2];
+    };
+    std::uint32_t seed = 4;
+    do {
+      backend.nearest_kink = 1e300;
+      prediction = draw(kSamples * columns, seed++);
+      f(1, gradient);
+    } while (backend.nearest_kink < kClear);
+    CHECK(differs("prediction", prediction.data(), gradient.data(), kSamples * columns,
+                  [&] { return f(1, unused); }) == "");
+    f(0.25, unused);
+    for (std::size_t i = 0; i < gradient.size(); ++i) CHECK(unused[i] == 0.25 * gradient[i]);
+  }
+}
+
 TEST_CASE("whole models have the gradients of their losses, masked targets and members included") {
   for (const ModelOptions& options : kModels)
-    for (const bool pinball : {false, true}) CHECK(check_model(options, 6, pinball) == "");
+    for (const bool pinball : {false, true}) CHECK(check_model(options, pinball) == "");
+}
+
+TEST_CASE("micro-batches accumulate to the gradient of the whole batch, dropout included") {
+  for (const ModelOptions& options : kModels) {
+    Trainer whole(options, false, 1, 6), parts(options, false, 1, 6);
+    const double loss = whole.train(0, 6);
+    const double sum = parts.train(0, 2) + parts.train(2, 5) + parts.train(5, 6);
+    CHECK(sum == Approx(loss).epsilon(1e-12));
+    CHECK(largest_difference(whole.gradients, parts.gradients) < 1e-11);
+  }
+}
+
+TEST_CASE("a sample of weight 0 changes nothing") {
+  for (const ModelOptions& options : kModels) {
+    Trainer one(options, true, 1), other(options, true, 1);
+    for (std::int64_t c = 0; c < Trainer::kColumns; ++c)
+      other.inputs[static_cast<std::size_t>(Trainer::kColumns + c)] = 5;  // the second sample is masked
+    other.targets[kTargets] = -17;
+    CHECK(one.train(0, kSamples) == other.train(0, kSamples));
+    CHECK(largest_difference(one.gradients, other.gradients) == 0);
+  }
+}
+
+TEST_CASE("a prediction is the mean over members, without dropout") {
+  Trainer both(kModels[1], false, 1);
+  Pass pass = both.pass(both.model.store());
+  pass.training = false;
+  const auto predict = [&] {
+    const Matrix y = both.model.predict(pass, matrix(both.inputs, kSamples));
+    return Doubles(y.data, y.data + y.size());
+  };
+  const Doubles mean = predict();
+  CHECK(predict() == mean);
+  // The last linear layer comes first in the arena: with its weights and bias zero a member predicts 0.
+  ParameterStore& store = both.model.store();
+  const std::size_t half = store.list().size() / 2;
+  Doubles sum(mean.size());
+  for (const std::size_t silent : {std::size_t{0}, half}) {
+    const double* from = store.arena() + store.list()[silent].offset;
+    const Doubles kept(from, from + 2 * kBlock);
+    std::fill_n(store.arena() + store.list()[silent].offset, 2 * kBlock, 0.0);
+    const Doubles share = predict();
+    for (std::size_t i = 0; i < sum.size(); ++i) sum[i] += share[i];
+    std::copy(kept.begin(), kept.end(), store.arena() + store.list()[silent].offset);
+  }
+  CHECK(largest_difference(sum, mean) < 1e-14);
+  CHECK(largest_difference(mean, Doubles(mean.size())) > 0.1);
 }

@@ -36,7 +36,7 @@ std::string hourly(int rows) {
   std::string text = "time,temp,unused,demand,tariff\n";
   const std::int64_t start = seconds_of(2023, 12, 31, 22);
   for (int i = 0; i < rows; ++i)
-    text += fmt::format("{},{},x,{},{}\n", format_time(start + 3600 * i), 0.1 * i, 1000 + i,
+    text += fmt::format("{},{},x,{},{}\n", format_time(start + std::int64_t{3600} * i), 0.1 * i, 1000 + i,
                         i % 24 < 6 ? -1.5 : 2e-3);
   return text;
 }

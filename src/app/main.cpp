@@ -58,6 +58,8 @@ int run(int argc, char** argv) {
     return app.exit(e);
   } catch (const CLI::ParseError& e) {
     std::string text = e.what();
+    if (app.get_subcommands().empty() && argc > 1 && argv[1][0] != '-')
+      text = fmt::format("there is no command {}", argv[1]);
     for (char& c : text)
       if (c == '\n') c = ' ';
     if (error_context().rank == 0)

@@ -1,4 +1,5 @@
 #include "commands.hpp"
+#include "rondo/core/error.hpp"
 #include "rondo/tasks/registry.hpp"
 #include "rondo/train/session.hpp"
 
@@ -27,7 +28,8 @@ Command add_train(CLI::App& app) {
               std::fputs(defaults.toml().c_str(), stdout);
               return 0;
             }
-            if (command->config.empty()) throw CLI::RequiredError("config");
+            if (command->config.empty())
+              input_error("command line: config is required; see rondo train --help");
             return run_training(*command, world(), make_task);
           }};
 }

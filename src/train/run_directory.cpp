@@ -47,12 +47,15 @@ void RunDirectory::write_config(const std::string& toml) const {
   write_file_durably(path_ + "/config.toml", std::as_bytes(std::span(toml)), "config");
 }
 
-void RunDirectory::rewind_metrics(std::int64_t step) const {
+void RunDirectory::rewind_metrics(std::int64_t step, std::int64_t last) const {
   std::ifstream in(path_ + "/metrics.jsonl");
   std::string kept;
   for (std::string line; std::getline(in, line);) {
     const auto parsed = nlohmann::json::parse(line, nullptr, false);  // a line torn by a crash is dropped
-    if (!parsed.is_discarded() && parsed.value("step", step + 1) <= step) kept += line + "\n";
+    if (parsed.is_discarded()) continue;
+    const std::int64_t its = parsed.value("step", step + 1);
+    const bool again = its == last && parsed.contains("split");  // a finished run is evaluated once more
+    if (its <= step && !again) kept += line + "\n";
   }
   write_file_durably(path_ + "/metrics.jsonl", std::as_bytes(std::span(kept)), "metrics");
 }

@@ -1,5 +1,7 @@
 #include "rondo/train/session.hpp"
 
+#include <sys/resource.h>
+
 #include <cmath>
 #include <filesystem>
 #include <limits>
@@ -62,7 +64,7 @@ class Session {
     trainer_ = std::make_unique<Trainer>(config_, *backend_, comm_);
     if (command_.resume) resume();
     if (comm_.rank() != 0) return;
-    directory_.rewind_metrics(trainer_->steps_done());
+    directory_.rewind_metrics(trainer_->steps_done(), config_.train.max_steps);
     directory_.write_config(config_.toml());
     writer_ =
         std::make_unique<BackgroundWriter>(CheckpointFolder(directory_.checkpoints()),
@@ -73,9 +75,13 @@ class Session {
     std::string path;  // rank 0 chooses, all read
     together(comm_, [&] {
       if (comm_.rank() != 0) return;
-      const auto found =
-          CheckpointFolder(directory_.checkpoints()).newest_good([](const std::string& line) { warn(line); });
-      if (found) path = found->path;
+      const CheckpointFolder folder(directory_.checkpoints());
+      const auto found = folder.newest_good([](const std::string& line) { warn(line); });
+      if (found)
+        path = found->path;
+      else if (!folder.list().empty() || std::filesystem::exists(folder.best_path()))
+        input_error("{}: none of the checkpoints is good; to begin anew, give another --run-dir",
+                    folder.path());
     });
     path = comm_.gather_texts(path)[0];
     if (path.empty()) return;
@@ -169,6 +175,7 @@ class Session {
     snapshot.scalars["numerics_history"] = history_;
     snapshot.scalars["build"] = build_info();
     snapshot.scalars["ranks"] = static_cast<std::int64_t>(comm_.size());
+    writer_->wait();  // so that this checkpoint is not blamed for the one before
     if (const std::string problem = writer_->take_error(); !problem.empty()) warn(problem);
     writer_->submit(trainer_->steps_done(), std::move(snapshot), best);
   }
@@ -202,6 +209,9 @@ class Session {
   }
 
   void report() {
+    rusage use{};
+    getrusage(RUSAGE_SELF, &use);
+    log_line(fmt::format("peak memory {:.1f} MiB", static_cast<double>(use.ru_maxrss) / 1024));
     const Metrics metrics = evaluate(*trainer_, *config_.task, Split::test);
     nlohmann::ordered_json line = {{"step", trainer_->steps_done()}, {"split", "test"}};
     for (const auto& [name, value] : metrics) line[name] = value;

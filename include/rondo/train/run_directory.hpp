@@ -23,8 +23,9 @@ class RunDirectory {
   /// checkpoints. The lock is released by the kernel when the process ends, however it ends.
   void claim(bool resume);
   void write_config(const std::string& toml) const;
-  /// Drops lines of metrics.jsonl after `step`: what a resumed run will write again.
-  void rewind_metrics(std::int64_t step) const;
+  /// Drops what a run resumed at `step` will write again to metrics.jsonl: lines of later steps and, when it
+  /// had reached its `last` step, the evaluations there.
+  void rewind_metrics(std::int64_t step, std::int64_t last) const;
   void append_metrics(const nlohmann::ordered_json& line) const;
 
  private:

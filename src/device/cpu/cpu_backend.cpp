@@ -2,6 +2,7 @@
 
 #include <gnu/libc-version.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <cstring>
 #include <vector>
@@ -65,7 +66,9 @@ void CpuBackend::copy_out(void* host, const void* device, std::size_t bytes) {
 }
 
 void CpuBackend::matmul(Operand a, bool transpose_a, Operand b, bool transpose_b, Matrix c, bool accumulate) {
-  products_.run(a, transpose_a, b, transpose_b, c, accumulate);
+  const bool empty = a.rows * a.cols == 0 || b.rows * b.cols == 0;
+  if (!empty) return products_.run(a, transpose_a, b, transpose_b, c, accumulate);
+  if (!accumulate) std::fill_n(c.data, c.size(), 0.0f);  // oneDNN divides by zero or leaves c as it was
 }
 void CpuBackend::to_bfloat16(std::uint16_t* to, const real* from, std::int64_t n) {
   simd_.to_bfloat16(to, from, static_cast<std::size_t>(n));

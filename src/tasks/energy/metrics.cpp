@@ -8,7 +8,9 @@
 namespace rondo::energy {
 namespace {
 
-constexpr double kLeastDistance = 1e-9;  // quantiles may cross; a band has no negative width
+// Quantiles of an untrained network may cross; a band has no negative width, nor one so thin that calibrating
+// it would blow it up.
+double least_distance(const Forecast& f) { return 1e-3 * std::abs(f.middle); }
 
 double pinball(double q, double forecast, double actual) {
   const double e = actual - forecast;
@@ -40,15 +42,15 @@ double quantile(std::vector<double>& values, double q) {
 }
 
 Forecast Band::apply(Forecast f) const {
-  return {f.middle - below * std::max(f.middle - f.low, kLeastDistance), f.middle,
-          f.middle + above * std::max(f.high - f.middle, kLeastDistance), f.actual};
+  return {f.middle - below * std::max(f.middle - f.low, least_distance(f)), f.middle,
+          f.middle + above * std::max(f.high - f.middle, least_distance(f)), f.actual};
 }
 
 Band calibrated(std::span<const Forecast> forecasts) {
   std::vector<double> low, high;
   for (const Forecast& f : forecasts) {
-    low.push_back((f.middle - f.actual) / std::max(f.middle - f.low, kLeastDistance));
-    high.push_back((f.actual - f.middle) / std::max(f.high - f.middle, kLeastDistance));
+    low.push_back((f.middle - f.actual) / std::max(f.middle - f.low, least_distance(f)));
+    high.push_back((f.actual - f.middle) / std::max(f.high - f.middle, least_distance(f)));
   }
   return {std::max(0.0, quantile(low, 0.9)), std::max(0.0, quantile(high, 0.9))};
 }

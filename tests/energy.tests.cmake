@@ -1,0 +1,1 @@
+rondo_script_test(energy_test TIMEOUT 900)

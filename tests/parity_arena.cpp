@@ -1,0 +1,152 @@
+// Parity of what runs on whole arenas: quantisation, squares and the optimizers, the latter over many steps.
+#include "catch.hpp"
+#include "parity_bench.hpp"
+#include "rondo/optim/optimizer.hpp"
+
+using namespace rondo;
+using namespace rondo::parity;
+
+namespace {
+
+using Words = std::vector<std::uint32_t>;
+
+/// Gradients in float or in fixed point, with a scale per block: whatever an optimizer may be given.
+struct Gradients {
+  std::int64_t blocks;
+  Floats values, scales;
+  Words fixed;
+
+  Gradients(std::int64_t n, bool in_fixed_point, std::uint32_t seed)
+      : blocks(n), values(draw(n * kBlock, seed)), scales(draw(n, seed + 1, 0.5f, 2)) {
+    if (!in_fixed_point) return;
+    for (float& scale : scales) scale *= 0x1p-26f;
+    for (const float g : values) fixed.push_back(static_cast<std::uint32_t>(reference::to_fixed(g, 0x1p26f)));
+  }
+  GradientView host() const { return {values.data(), fixed.empty() ? nullptr : fixed.data(), scales.data()}; }
+  GradientView on(Bench& bench) const {
+    if (fixed.empty()) return {bench.in(values), nullptr, scales.data()};
+    return {nullptr, bench.in(fixed), scales.data()};
+  }
+};
+
+}  // namespace
+
+TEST_CASE("gradients are quantised, added and measured exactly, whatever their size") {
+  for (const auto& backend : backends())
+    for (const std::int64_t blocks : {0, 1, 3})
+      for (const bool add : {false, true}) {
+        Floats g = draw(blocks * kBlock, 1);
+        const Floats scales = {0x1p30f, 0x1p126f, 0x1p-126f};
+        const Floats far = {0.5f,  1.5f,  -2.5f,  0x1p-31f, 3 * 0x1p-31f, 2,        -2,
+                            -0.0f, 1e38f, -1e38f, 1e-45f,   1e-38f,       INFINITY, -INFINITY};
+        for (std::int64_t b = 0; b < blocks; ++b) std::copy(far.begin(), far.end(), g.begin() + b * kBlock);
+        if (blocks == 3) g[5] = g[2 * kBlock + 700] = -std::nanf("");
+        Words before(g.size(), 0x80000001u), want = before, bits(static_cast<std::size_t>(blocks), 3);
+        Words want_bits = bits;
+        Bench bench(*backend);
+        std::uint32_t* q = bench.in(before);
+        bench->quantise(q, bench.in(g), blocks, scales.data(), add, bits.data());
+        for (std::size_t i = 0; i < g.size(); ++i) {
+          const auto fixed = static_cast<std::uint32_t>(reference::to_fixed(g[i], scales[i / kBlock]));
+          want[i] = add ? want[i] + fixed : fixed;
+          want_bits[i / kBlock] = std::max(want_bits[i / kBlock], reference::magnitude_bits(g[i]));
+        }
+        CHECK(bench.out(q, blocks * kBlock) == want);
+        CHECK(bits == want_bits);
+        bench->quantise(q, bench.in(Floats(g.size())), blocks, scales.data(), true, bits.data());
+        CHECK(bits == want_bits);  // maxima only grow
+      }
+}
+
+TEST_CASE("sums of squares of blocks") {
+  for (const auto& backend : backends())
+    for (const bool fixed : {false, true}) {
+      const Gradients g(3, fixed, 2);
+      Bench bench(*backend);
+      Doubles squares(3, -1), want(3);
+      bench->block_squares(g.on(bench), 3, squares.data());
+      reference::block_squares(reference::scaled(g.host(), 3), want.data());
+      for (std::size_t b = 0; b < 3; ++b) CHECK(squares[b] == Approx(want[b]).epsilon(1e-7));
+    }
+}
+
+TEST_CASE("100 steps of AdamW, SGD and averaging stay at the formulas' weights") {
+  constexpr std::int64_t kBlocks = 3, kValues = kBlocks * kBlock;
+  const Floats decays = {1, 0, 1}, first = draw(kValues, 3);
+  for (const auto& backend : backends())
+    for (const bool fixed : {false, true}) {
+      Bench bench(*backend);
+      float* w = bench.in(first);
+      float* m = bench.in(Floats(kValues));
+      float* v = bench.in(Floats(kValues));
+      float* sgd_w = bench.in(first);
+      float* momentum = bench.in(Floats(kValues));
+      float* mean = bench.in(first);
+      Doubles rw = wide(first), rm(kValues), rv(kValues), rsgd_w = rw, rmomentum(kValues), rmean = rw;
+      for (int t = 1; t <= 100; ++t) {
+        const Gradients g(kBlocks, fixed, static_cast<std::uint32_t>(100 + t));
+        const Doubles scaled = reference::scaled(g.host(), kBlocks);
+        const AdamWStep step{1e-2f,
+                             0.9f,
+                             0.999f,
+                             1e-8f,
+                             0.1f,
+                             static_cast<float>(1 / (1 - std::pow(0.9, t))),
+                             static_cast<float>(1 / (1 - std::pow(0.999, t)))};
+        const GradientView view = g.on(bench);
+        bench->adamw(w, m, v, view, kBlocks, decays.data(), step);
+        bench->sgd(sgd_w, momentum, view, kBlocks, decays.data(), 1e-2f, 0.9f, 0.1f);
+        bench->average(mean, w, kValues, 0.95f);
+        reference::adamw(rw.data(), rm.data(), rv.data(), scaled, decays.data(), step);
+        reference::sgd(rsgd_w.data(), rmomentum.data(), scaled, decays.data(), static_cast<double>(1e-2f),
+                       static_cast<double>(0.9f), static_cast<double>(0.1f));
+        reference::average(rmean.data(), rw.data(), kValues, static_cast<double>(0.95f));
+      }
+      CHECK(error(bench.out(w, kValues), rw) < 5e-6);
+      CHECK(error(bench.out(m, kValues), rm) < 5e-7);
+      CHECK(error(bench.out(v, kValues), rv) < 5e-6);
+      CHECK(error(bench.out(sgd_w, kValues), rsgd_w) < 5e-6);
+      CHECK(error(bench.out(momentum, kValues), rmomentum) < 5e-6);
+      CHECK(error(bench.out(mean, kValues), rmean) < 5e-6);
+    }
+}
+
+TEST_CASE("an optimizer decays weights but not biases, and corrects AdamW's means from the first step") {
+  for (const auto& backend : backends())
+    for (const char* kind : {"adamw", "sgd"}) {
+      ParameterStore store;
+      store.add("bias", {7}, {0.5, 0.25}, false);
+      store.add("weight", {1, kBlock + 1}, {0.5, 0.25}, true);
+      store.allocate(*backend, 5);
+      const std::int64_t n = store.values();
+      Floats first(static_cast<std::size_t>(n));
+      backend->copy_out(first.data(), store.arena(), first.size() * sizeof(float));
+      OptimizerOptions options;
+      options.kind = kind;
+      options.weight_decay = 0.1;
+      options.average_decay = 0.5;
+      const auto optimizer = make_optimizer(options, *backend, store);
+      Doubles w = wide(first), m = zeros(n), v = m, mean = w;
+      const Floats decays = {0, 1, 1}, ones = {1, 1, 1};
+      const Floats g = draw(n, 6);
+      Bench bench(*backend);
+      const float* gradient = bench.in(g);
+      for (int step = 0; step < 20; ++step) {
+        const std::int64_t version = store.version();
+        optimizer->update({gradient, nullptr, ones.data()}, step, 1e-2);
+        CHECK(store.version() != version);
+        const auto corrected = [&](double beta) {
+          return static_cast<float>(1 / (1 - std::pow(beta, step + 1)));
+        };
+        const Doubles scaled = wide(g);
+        if (options.kind == "adamw")
+          reference::adamw(w.data(), m.data(), v.data(), scaled, decays.data(),
+                           {1e-2f, 0.9f, 0.999f, 1e-8f, 0.1f, corrected(0.9), corrected(0.999)});
+        else
+          reference::sgd(w.data(), m.data(), scaled, decays.data(), 1e-2, 0.9, 0.1);
+        reference::average(mean.data(), w.data(), n, std::min(0.5, (step + 1.0) / (step + 11.0)));
+      }
+      CHECK(error(bench.out(store.arena(), n), w) < 2e-6);
+      CHECK(error(bench.out(optimizer->evaluation_weights(), n), mean) < 2e-6);
+    }
+}

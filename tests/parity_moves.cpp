@@ -1,0 +1,142 @@
+// Parity of operations that move, look up or compare: columns, tables, taps, losses, memory.
+#include <bit>
+
+#include "catch.hpp"
+#include "parity_bench.hpp"
+#include "rondo/core/error.hpp"
+
+using namespace rondo;
+using namespace rondo::parity;
+
+TEST_CASE("memory comes zeroed and aligned, and copies go both ways") {
+  for (const auto& backend : backends())
+    for (const std::size_t bytes : {std::size_t{0}, std::size_t{4}, std::size_t{4100}}) {
+      const auto buffer = backend->allocate(bytes);
+      CHECK(reinterpret_cast<std::uintptr_t>(buffer->data()) % 64 == 0);
+      REQUIRE(buffer->bytes() >= bytes);
+      std::vector<std::uint8_t> host(bytes, 7);
+      backend->copy_out(host.data(), buffer->data(), bytes);
+      CHECK(host == std::vector<std::uint8_t>(bytes, 0));
+      const Floats values = draw(static_cast<std::int64_t>(bytes / 4), 1);
+      Floats back(values.size());
+      backend->copy_out(back.data(), backend->stage(values, static_cast<float*>(buffer->data())), bytes);
+      CHECK(back == values);
+    }
+}
+
+TEST_CASE("element-wise products, sums and scaling") {
+  for (const auto& backend : backends())
+    for (const Shape s : kShapes) {
+      const Floats a = draw(s.size(), 1), b = draw(s.size(), 2);
+      Bench bench(*backend);
+      const Matrix product = bench.in(a, s.rows, s.cols), sum = bench.in(a, s.rows, s.cols);
+      const Matrix scaled = bench.in(a, s.rows, s.cols);
+      bench->multiply(product, bench.in(b));
+      bench->add(sum, bench.in(b));
+      bench->scale(scaled, 1.7f);
+      Doubles want_product = wide(a), want_sum = wide(a), want_scaled = wide(a);
+      for (std::size_t i = 0; i < a.size(); ++i) {
+        want_product[i] *= static_cast<double>(b[i]);
+        want_sum[i] += static_cast<double>(b[i]);
+        want_scaled[i] *= static_cast<double>(1.7f);
+      }
+      CHECK(same(bench.out(product), want_product));
+      CHECK(same(bench.out(sum), want_sum));
+      CHECK(same(bench.out(scaled), want_scaled));
+    }
+}
+
+TEST_CASE("columns are copied in and out, and the others stay") {
+  for (const auto& backend : backends())
+    for (const Shape s : kShapes)
+      for (const bool gather : {false, true}) {
+        const Floats narrow = draw(s.size(), 3), big = draw(s.rows * (s.cols + 4), 4);
+        Bench bench(*backend);
+        const Matrix w = bench.in(big, s.rows, s.cols + 4), n = bench.in(narrow, s.rows, s.cols);
+        bench->copy_columns(w, 3, n, gather);
+        Doubles want_big = wide(big), want_narrow = wide(narrow);
+        reference::copy_columns(mat(want_big, s.rows, s.cols + 4), 3, mat(want_narrow, s.rows, s.cols),
+                                gather);
+        CHECK(same(bench.out(w), want_big));
+        CHECK(same(bench.out(n), want_narrow));
+      }
+}
+
+TEST_CASE("embeddings look up rows, add gradients of equal ids, and refuse ids outside the table") {
+  constexpr std::int64_t kRows = 11;
+  for (const auto& backend : backends())
+    for (const std::int64_t dim : {1, 7, 64})
+      for (const Shape s : {Shape{0, 2}, Shape{1, 1}, Shape{29, 3}})
+        for (const bool accumulate : {false, true}) {
+          Floats ids = draw(s.size(), 5, 0, static_cast<float>(kRows));
+          for (float& id : ids) id = std::floor(id);
+          const Floats table = draw(kRows * dim, 6), dy = draw(s.size() * dim, 7);
+          Bench bench(*backend);
+          const Matrix device_ids = bench.in(ids, s.rows, s.cols), device_table = bench.in(table, kRows, dim);
+          const Matrix y = bench.empty(s.rows, s.cols * dim);
+          bench->embedding(device_ids, device_table, y);
+          Doubles rids = wide(ids), rtable = wide(table), ry = zeros(s.size() * dim), rdy = wide(dy);
+          reference::embedding(mat(rids, s.rows, s.cols), mat(rtable, kRows, dim),
+                               mat(ry, s.rows, s.cols * dim));
+          CHECK(same(bench.out(y), ry));
+          bench->embedding_backward(device_ids, bench.in(dy, s.rows, s.cols * dim), device_table, accumulate);
+          reference::embedding_backward(mat(rids, s.rows, s.cols), mat(rdy, s.rows, s.cols * dim),
+                                        mat(rtable, kRows, dim), accumulate);
+          CHECK(error(bench.out(device_table), rtable) < 5e-7);
+          for (const float wrong : {-1.0f, static_cast<float>(kRows), 1e30f, std::nanf("")})
+            CHECK_THROWS_AS(bench->embedding(bench.in({wrong}, 1, 1), device_table, bench.empty(1, dim)),
+                            Error);
+        }
+}
+
+TEST_CASE("taps are gathered from the past and scattered back") {
+  for (const auto& backend : backends())
+    for (const ConvShape s : {ConvShape{0, 4, 3, 2, 1}, ConvShape{1, 1, 1, 1, 1}, ConvShape{3, 7, 5, 3, 2},
+                              ConvShape{2, 13, 17, 4, 5}, ConvShape{2, 6, 3, 3, 100}}) {
+      const std::int64_t rows = s.batch * s.time, cols = s.channels * s.taps;
+      const Floats x = draw(rows * s.channels, 8), dtaps = draw(rows * cols, 9);
+      Bench bench(*backend);
+      const Matrix taps = bench.empty(rows, cols), dx = bench.empty(rows, s.channels);
+      bench->gather_taps(bench.in(x, rows, s.channels), s, taps);
+      bench->scatter_taps(bench.in(dtaps, rows, cols), s, dx);
+      Doubles rx = wide(x), rtaps = zeros(rows * cols), rdtaps = wide(dtaps), rdx = zeros(rows * s.channels);
+      reference::gather_taps(mat(rx, rows, s.channels), s, mat(rtaps, rows, cols));
+      reference::scatter_taps(mat(rdtaps, rows, cols), s, mat(rdx, rows, s.channels));
+      CHECK(same(bench.out(taps), rtaps));
+      CHECK(error(bench.out(dx), rdx) < 5e-7);
+    }
+}
+
+TEST_CASE("losses and their gradients") {
+  const Doubles quantiles = {0.05, 0.5, 0.9};
+  for (const auto& backend : backends())
+    for (const Shape s : kShapes)
+      for (const float size : {1e-12f, 1.0f, 1e12f}) {
+        const Floats prediction = draw(3 * s.size(), 10, -size, size),
+                     target = draw(s.size(), 11, -size, size);
+        Floats weights = draw(s.size(), 12, 0, 2);
+        for (std::size_t i = 0; i < weights.size(); i += 3) weights[i] = 0;
+        Bench bench(*backend);
+        const Matrix t = bench.in(target, s.rows, s.cols), w = bench.in(weights, s.rows, s.cols);
+        const Floats first(prediction.begin(), prediction.begin() + s.size());
+        const Matrix squared = bench.empty(s.rows, s.cols), pinball = bench.empty(s.rows, 3 * s.cols);
+        Doubles losses = zeros(s.rows), pinball_losses = losses, want = losses, pinball_want = losses;
+        bench->squared_loss(bench.in(first, s.rows, s.cols), t, w, 0.3f, losses.data(), squared);
+        bench->pinball_loss(bench.in(prediction, s.rows, 3 * s.cols), t, w, quantiles, 0.3f,
+                            pinball_losses.data(), pinball);
+
+        Doubles rp = wide(prediction), rfirst = wide(first), rt = wide(target), rw = wide(weights);
+        Doubles rsquared = zeros(s.size()), rpinball = zeros(3 * s.size());
+        const double scale = static_cast<double>(0.3f);
+        reference::squared_loss(mat(rfirst, s.rows, s.cols), mat(rt, s.rows, s.cols), mat(rw, s.rows, s.cols),
+                                scale, want.data(), mat(rsquared, s.rows, s.cols));
+        reference::pinball_loss(mat(rp, s.rows, 3 * s.cols), mat(rt, s.rows, s.cols), mat(rw, s.rows, s.cols),
+                                quantiles, scale, pinball_want.data(), mat(rpinball, s.rows, 3 * s.cols));
+        for (std::size_t r = 0; r < losses.size(); ++r) {
+          CHECK(losses[r] == Approx(want[r]).epsilon(1e-6));
+          CHECK(pinball_losses[r] == Approx(pinball_want[r]).epsilon(1e-6));
+        }
+        CHECK(error(bench.out(squared), rsquared, static_cast<double>(size)) < 3e-7);
+        CHECK(error(bench.out(pinball), rpinball, 0.01) < 1e-6);
+      }
+}
