@@ -141,7 +141,8 @@ class BadInputs(RondoTest):
         self.csv(b"time,demand\n\0\1\2\3", ":", "binary")
         whole = gzip.compress("\n".join(self.lines).encode())
         self.csv(whole[:len(whole) // 2], ":", "truncated or damaged", "get the file again")
-        self.csv(whole[:-6] + bytes([whole[-6] ^ 1]) + whole[-5:],  # in the checksum ":", "truncated or damaged", "get the file again")
+        wrong_checksum = whole[:-6] + bytes([whole[-6] ^ 1]) + whole[-5:]
+        self.csv(wrong_checksum, ":", "truncated or damaged", "get the file again")
 
     def test_weeks_that_do_not_fit(self):
         """The week before the first validation day must be there, whatever the history."""

@@ -8,3 +8,15 @@ target_link_libraries(rondo_nn_double PUBLIC rondo_core)
 rondo_test(gradient_test LINKS nn_double FILES reference_backend.cpp reference_ops.cpp)
 rondo_test(parity_test LINKS optim nn device core FILES parity_moves.cpp parity_arena.cpp reference_ops.cpp)
 rondo_test(simd_test LINKS device core FILES reference_ops.cpp)
+rondo_test(fixed_point_test LINKS exchange optim nn comm device core)
+
+# The gate in front of oneDNN, also in environments that are set against it. A tag that selects nothing would
+# pass in Catch2 2, so the words are looked for.
+rondo_test(thread_gate_test LINKS device core FILES reference_ops.cpp)
+foreach(case "limit;OMP_THREAD_LIMIT=1" "dynamic;OMP_DYNAMIC=true")
+  list(GET case 0 tag)
+  list(GET case 1 setting)
+  add_test(NAME thread_gate_test.${tag} COMMAND thread_gate_test [.${tag}])
+  set_tests_properties(thread_gate_test.${tag} PROPERTIES ENVIRONMENT "${test_environment};${setting}" TIMEOUT 60
+    PASS_REGULAR_EXPRESSION "All tests passed")
+endforeach()

@@ -20,30 +20,36 @@ EVERY_10 = {"checkpoint.every_steps": 10}
 class Killed(RondoTest):
     def test_kill_9_at_any_moment(self):
         steps = 200
-        sets = {"train.max_steps": steps, "checkpoint.every_steps": 1}
+        sets = {"train.max_steps": steps, "checkpoint.every_steps": 1, "checkpoint.keep": 1000}
         begin = time.monotonic()
-        whole = self.trained("whole", ranks=2, sets=sets)
-        duration = time.monotonic() - begin
+        first = self.start_training("whole", ranks=2, sets=sets)
+        wait_until(lambda: checkpoints(self.folder / "whole"), "a checkpoint")
+        start_up = time.monotonic() - begin
+        self.assertEqual(first.result().code, 0)
+        whole = self.digest(self.folder / "whole")
         self.assert_each_step_once("whole", steps)
 
         chance = random.Random(20)
-        moments = [duration * (i + chance.random()) / KILLS for i in range(KILLS)]
         found = {"nothing": 0, "checkpoints": 0, "all": 0, "half-written": 0}
-        for i, moment in enumerate(moments):
+        for i in range(KILLS):
             name = f"killed{i}"
-            with self.subTest(moment=f"{moment:.3f} s of {duration:.3f} s"):
+            folder = self.folder / name
+            after = chance.randrange(1, steps) if i % 4 else 0  # checkpoints; a quarter hits the start
+            moment = chance.uniform(0, 0.005 if after else start_up)
+            with self.subTest(after=after, moment=moment):
                 victim = self.start_training(name, ranks=2 + i % 2, sets=sets)
+                wait_until(lambda: not after or (folder / f"checkpoints/step-{after:08}.h5").exists()
+                           or victim.process.poll() is not None, f"checkpoint {after}")
                 time.sleep(moment)
                 victim.kill()
-                done = checkpoints(self.folder / name)
-                found["all" if len(done) and done[-1].stem.endswith(f"{steps}") else
-                      "checkpoints" if done else "nothing"] += 1
+                done = checkpoints(folder)
+                found["all" if done and done[-1].stem == f"step-{steps:08}" else "checkpoints" if done else "nothing"] += 1
                 found["half-written"] += bool(self.temporary_files(name))
 
                 self.assertEqual(self.trained(name, "--resume", ranks=1 + i % 3, sets=sets), whole)
                 self.assert_each_step_once(name, steps)
                 self.assertEqual(self.temporary_files(name), [])
-                shutil.rmtree(self.folder / name)
+                shutil.rmtree(folder)
         print(f"found after {KILLS} kills: {found}")
         self.assertGreaterEqual(found["checkpoints"], KILLS // 4, "too few kills hit the training")
         self.assertGreaterEqual(found["nothing"], 1, "no kill hit the start")

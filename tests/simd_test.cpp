@@ -5,6 +5,7 @@
 #include <bit>
 #include <cmath>
 #include <functional>
+#include <tuple>
 
 #include "catch.hpp"
 #include "parity_bench.hpp"
@@ -94,11 +95,8 @@ Parts adamw(const Simd& simd, Data d, bool fixed) {
 const Loop kLoops[] = {
     {"add_i32",
      [](const Simd& s, Data d) {
-       Words y = random_words(d.n() + 1);
-       const Words x = d.q;
-       y = x;
-       s.add_i32(y.data(), x.data(), d.n());
-       return Parts{y};
+       Words y = bits(d.a);
+       return s.add_i32(y.data(), d.q.data(), d.n()), Parts{y};
      }},
     {"add_f32",
      [](const Simd& s, Data d) { return s.add_f32(d.a.data(), d.b.data(), d.n()), Parts{bits(d.a)}; }},
@@ -277,7 +275,7 @@ TEST_CASE("exponentials in float32 are as near to double as they are said to be"
   const std::size_t n = 400000;
   const Floats bias(n);
   for (const auto& [act, value_error, slope_error] :
-       {std::tuple{Activation::gelu, 4e-7, 4e-7}, std::tuple{Activation::silu, 4e-7, 4e-7}}) {
+       {std::tuple{Activation::gelu, 2.5e-7, 2.7e-7}, std::tuple{Activation::silu, 1.6e-7, 2e-7}}) {
     Floats x(n), slope(n);
     for (std::size_t i = 0; i < n; ++i) x[i] = static_cast<float>(i) * 1e-4f - 20;
     const Floats z = x;
@@ -289,7 +287,6 @@ TEST_CASE("exponentials in float32 are as near to double as they are said to be"
       worst_value = std::max(worst_value, std::fabs(static_cast<double>(x[i]) - want.value) / size);
       worst_slope = std::max(worst_slope, std::fabs(static_cast<double>(slope[i]) - want.slope));
     }
-    printf("%d %.3g %.3g\n", (int)act, worst_value, worst_slope);
     CHECK(worst_value < value_error);
     CHECK(worst_slope < slope_error);
   }

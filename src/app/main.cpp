@@ -1,4 +1,6 @@
 // The command `rondo`: finds the subcommand, runs it, and turns any error into one line and an exit code.
+#include <malloc.h>
+
 #include <chrono>
 #include <cstdio>
 #include <thread>
@@ -88,6 +90,7 @@ Communicator& world() {
 int main(int argc, char** argv) {
   using namespace rondo;
   error_context().rank = rank_of_environment();
+  mallopt(M_MMAP_THRESHOLD, 1 << 17);  // give snapshots back to the system instead of keeping holes
   int code = 0;
   try {
     code = run(argc, argv);

@@ -48,8 +48,8 @@ std::string BackgroundWriter::take_error() {
   return std::exchange(error_, "");
 }
 
-void BackgroundWriter::write(const Job& job) const {
-  const std::vector<std::byte> image = checkpoint_image(job.snapshot);
+void BackgroundWriter::write(Job& job) const {
+  const std::vector<std::byte> image = checkpoint_image(std::move(job.snapshot));
   folder_.write(job.step, image, tag_);
   if (job.is_best) folder_.set_best(job.step, image, tag_);
   folder_.prune(keep_last_, job.step);

@@ -57,20 +57,23 @@ class ImageWriter {
     return std::as_bytes(std::span(text.empty() ? empty : text));
   }
 
-  std::vector<std::byte> finish() {
-    std::uint64_t first_data = HADDR_UNDEF;
+  /// Copies all that was added; it may go afterwards.
+  void write_data() {
     for (const Dataset& d : datasets_) {
       if (d.bytes.empty()) continue;
       hdf5_check(H5Dwrite(d.set, d.type, H5S_ALL, H5S_ALL, H5P_DEFAULT, d.bytes.data()),
                  "{}: dataset {} cannot be written", kWhere, d.path);
-      first_data = std::min(first_data, static_cast<std::uint64_t>(H5Dget_offset(d.set)));
+      first_data_ = std::min(first_data_, static_cast<std::uint64_t>(H5Dget_offset(d.set)));
     }
+  }
+
+  std::vector<std::byte> finish() {
     hdf5_check(H5Fflush(file_, H5F_SCOPE_GLOBAL), "{}: cannot be completed", kWhere);
     const auto image_bytes = H5Fget_file_image(file_, nullptr, 0);  // without the user block
     hdf5_check(image_bytes, "{}: has no size", kWhere);
     Seal seal;
     seal.file_bytes = Seal::kBytes + static_cast<std::uint64_t>(image_bytes);
-    seal.structure_end = std::min(first_data, seal.file_bytes);
+    seal.structure_end = std::min(first_data_, seal.file_bytes);
 
     std::vector<std::byte> image(seal.file_bytes);
     const std::span body = std::span(image).subspan(Seal::kBytes);
@@ -106,12 +109,13 @@ class ImageWriter {
   }
 
   H5Handle file_, meta_;
+  std::uint64_t first_data_ = HADDR_UNDEF;
   std::vector<Dataset> datasets_;
 };
 
 }  // namespace
 
-std::vector<std::byte> checkpoint_image(const Snapshot& snapshot) {
+std::vector<std::byte> checkpoint_image(Snapshot snapshot) {
   // Digests first: they are the slow part and need no HDF5.
   std::vector<std::string> digests;
   std::map<std::string, std::string> text_digests;
@@ -143,6 +147,8 @@ std::vector<std::byte> checkpoint_image(const Snapshot& snapshot) {
       writer.add_number(name, value);
   }
   for (std::size_t i = 0; i < snapshot.arrays.size(); ++i) writer.add_array(snapshot.arrays[i], digests[i]);
+  writer.write_data();
+  snapshot.arrays.clear();  // HDF5 has a copy, and finish() makes another: two at a time are enough
   return writer.finish();
 }
 

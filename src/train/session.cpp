@@ -166,6 +166,7 @@ class Session {
 
   void checkpoint(bool best) {
     if (comm_.rank() != 0) return;
+    writer_->wait();  // before the copy: one snapshot in memory is enough
     Snapshot snapshot;
     SaveVisitor save(snapshot);
     trainer_->visit(save);

@@ -23,6 +23,7 @@ void install_signal_requests() {
   struct sigaction action {};
   action.sa_handler = on_signal;
   action.sa_flags = SA_RESTART;
+  std::signal(SIGXFSZ, SIG_IGN);  // a limit on file sizes is a failed write, with a line that says so
   for (const int number : {SIGUSR1, SIGTERM, SIGINT}) sigaction(number, &action, nullptr);
 }
 

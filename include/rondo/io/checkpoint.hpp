@@ -21,8 +21,9 @@
 namespace rondo {
 
 /// The file as bytes in memory. The same snapshot gives the same bytes. Names of arrays must not start
-/// with "meta/"; texts must not contain NUL. Holds the HDF5 lock while copying, not while digesting.
-std::vector<std::byte> checkpoint_image(const Snapshot& snapshot);
+/// with "meta/"; texts must not contain NUL. Takes the snapshot in order to let go of it early; holds the
+/// HDF5 lock while copying, not while digesting.
+std::vector<std::byte> checkpoint_image(Snapshot snapshot);
 
 /// Reads and verifies a file. Arrays come in the order of their names. Throws InputError, one line with
 /// the file, the dataset and the remedy, for whatever is wrong with it: missing, truncated, no checkpoint,

@@ -80,7 +80,7 @@ class BackgroundWriter {
     bool is_best = false;
   };
   void loop();
-  void write(const Job& job) const;
+  void write(Job& job) const;
   double wait_idle(std::unique_lock<std::mutex>& lock);
 
   const CheckpointFolder folder_;
