@@ -162,15 +162,6 @@ void MpiCommunicator::sum(std::span<std::uint64_t> values) {
   }
 }
 
-std::uint32_t MpiCommunicator::all_and(std::uint32_t word) {
-  check_usable();
-  MPI_Request request = MPI_REQUEST_NULL;
-  mpi_check(MPI_Iallreduce(MPI_IN_PLACE, &word, 1, MPI_UINT32_T, MPI_BAND, comm_, &request),
-            "MPI_Iallreduce");
-  wait(request, "all ranks to agree");
-  return word;
-}
-
 void MpiCommunicator::abort(int code) {
   std::fflush(nullptr);
   MPI_Abort(MPI_COMM_WORLD, code);

@@ -38,7 +38,6 @@ class MpiCommunicator final : public Communicator {
   void broadcast(std::span<std::byte> data, int root) override;
   std::vector<std::string> gather_texts(const std::string& mine) override;
   void sum(std::span<std::uint64_t> values) override;
-  std::uint32_t all_and(std::uint32_t word) override;
   [[noreturn]] void abort(int code) override;
 
   /// A communicator of the same ranks, for one transport's messages. Freed with this object. Collective.

@@ -6,6 +6,7 @@
 #include "buckets.hpp"
 #include "rondo/core/clock.hpp"
 #include "rondo/core/error.hpp"
+#include "rondo/core/log.hpp"
 #include "rondo/exchange/fixed_point.hpp"
 #include "tail.hpp"
 
@@ -41,6 +42,11 @@ class Exact : public Exchange {
         fixed_(tensors_of(store), micro_batches),
         tail_(blocks(), fused_ ? 0 : blocks(), static_cast<std::size_t>(micro_batches)),
         block_scale_(blocks()) {
+    if (fixed_.bits_left() < 16)
+      warn(
+          fmt::format("train.micro_batches = {} leaves {} bits for a gradient in the exact exchange: fewer "
+                      "micro-batches keep it finer",
+                      micro_batches, fixed_.bits_left()));
     for (std::uint32_t* peer : gradients_.peers) from_.push_back(reinterpret_cast<const float*>(peer));
   }
 
@@ -78,7 +84,8 @@ class Exact : public Exchange {
     RONDO_CHECK((control & kSumsAreGood) != 0,
                 "an all-reduce delivered wrong sums (checksum): bad memory or network");
     StepOutcome outcome{Verdict::not_finite, tail_.losses(), tail_.request()};
-    if (std::ranges::all_of(outcome.losses, [](double x) { return std::isfinite(x); })) outcome.verdict = judge();
+    if (std::ranges::all_of(outcome.losses, [](double x) { return std::isfinite(x); }))
+      outcome.verdict = judge();
     times.exposed_s += now_s() - start;
     return outcome;
   }

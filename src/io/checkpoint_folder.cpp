@@ -1,8 +1,5 @@
 #include "rondo/io/checkpoint_folder.hpp"
 
-#include <signal.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <cerrno>
 #include <charconv>
@@ -49,12 +46,9 @@ void CheckpointFolder::open_for_writing() const {
   fs::create_directories(path_, error);
   if (error)
     input_error("{}: cannot be created: {}; choose a folder that can be written to", path_, error.message());
-  for (const std::string& name : names_in(path_)) {
-    const int owner = temporary_owner(name);
-    // This process has not written yet, so a file with its number is from an earlier life of the number.
-    const bool dead = owner == ::getpid() || (::kill(owner, 0) != 0 && errno == ESRCH);
-    if (owner != 0 && dead) fs::remove(path_ + "/" + name, error);
-  }
+  // The owner holds the run's lock, so whoever wrote these is gone, on this host or another.
+  for (const std::string& name : names_in(path_))
+    if (is_temporary(name)) fs::remove(path_ + "/" + name, error);
 }
 
 std::vector<std::int64_t> CheckpointFolder::list() const {

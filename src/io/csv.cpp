@@ -37,7 +37,8 @@ CsvReader::CsvReader(std::string path) : path_(std::move(path)), buffer_(kBuffer
     for (std::size_t i = 0; i < ends_.size(); ++i) {
       header_.emplace_back(trimmed(field(i)));
       if (!seen.insert(header_.back()).second)
-        fail(fmt::format("the header names column \"{}\" twice; rename one", printable(header_.back())));
+        input_error("{}:1: the header names column \"{}\" twice; rename one", path_,
+                    printable(header_.back()));
     }
   } catch (...) {
     gzclose_r(file_);

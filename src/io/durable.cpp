@@ -62,13 +62,13 @@ std::string temporary_path(const std::string& path, const std::string& tag) {
       .string();
 }
 
-int temporary_owner(const std::string& file_name) {
+bool is_temporary(const std::string& file_name) {
   const auto at = file_name.rfind(kMark);
-  if (!file_name.starts_with('.') || at == std::string::npos) return 0;
+  if (!file_name.starts_with('.') || at == std::string::npos) return false;
   int pid = 0;
   const char* first = file_name.data() + at + kMark.size();
   const auto [end, error] = std::from_chars(first, file_name.data() + file_name.size(), pid);
-  return error == std::errc{} && pid > 0 && *end == '-' ? pid : 0;
+  return error == std::errc{} && pid > 0 && *end == '-';
 }
 
 void publish(const std::string& temporary, const std::string& path) {

@@ -34,8 +34,6 @@ class Communicator {
   virtual std::vector<std::string> gather_texts(const std::string& mine) = 0;
   /// Element-wise sum mod 2^64, in place: exact, whatever the order. Also gathers: zeros elsewhere.
   virtual void sum(std::span<std::uint64_t> values) = 0;
-  /// Bitwise AND of every rank's word.
-  virtual std::uint32_t all_and(std::uint32_t word) = 0;
 
   /// Ends all ranks at once with this exit code.
   [[noreturn]] virtual void abort(int code) = 0;

@@ -28,7 +28,7 @@ class CheckpointFolder {
 
   explicit CheckpointFolder(std::string path) : path_(std::move(path)) {}
 
-  /// Creates the folder and removes temporary files that writers who died left behind. Call it once,
+  /// Creates the folder and removes temporary files that earlier writers left behind. Call it once,
   /// before writing, as the owner.
   void open_for_writing() const;
   const std::string& path() const { return path_; }

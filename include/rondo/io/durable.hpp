@@ -14,8 +14,8 @@ namespace rondo {
 /// apart and must be fit for a file name.
 std::string temporary_path(const std::string& path, const std::string& tag);
 
-/// The process that made a temporary name, or 0 if `file_name` (without folder) is none.
-int temporary_owner(const std::string& file_name);
+/// Whether `file_name` (without folder) is a name that temporary_path() makes.
+bool is_temporary(const std::string& file_name);
 
 /// Makes a complete file `temporary` durable under the name `path`. On failure removes `temporary`, leaves
 /// `path` as it was and throws InputError.

@@ -80,6 +80,11 @@ void MatmulEngine::run(Operand a, bool transpose_a, Operand b, bool transpose_b,
                                         {DNNL_ARG_SCRATCHPAD, wrap(p.scratch, impl_->scratch.data())}});
     impl_->stream.wait();
   } catch (const dnnl::error& e) {
+    if (a.bfloat16 && e.status == dnnl_unimplemented)
+      input_error(
+          "train.precision = \"bfloat16\" needs a processor with AVX-512, and oneDNN may use {} here: use "
+          "\"float32\"",
+          dnnl_isa_text());
     throw Error(
         fmt::format("oneDNN cannot multiply {}x{} by {}x{}: {}", a.rows, a.cols, b.rows, b.cols, e.message));
   }

@@ -38,10 +38,12 @@ class EnergyTask : public Task {
   }
 
   void open() override {
+    if (schema_.path.empty())
+      input_error("data.path is not set; name a CSV or HDF5 file, e.g. data.path = \"load.csv.gz\"");
     series_.emplace(Series::open(schema_.path, schema_));
     const std::int64_t rows = series_->rows(), test = rows - options_.test_weeks * options_.week();
     const std::int64_t validation = test - options_.validation_weeks * options_.week();
-    if (validation < options_.history + options_.horizon)
+    if (validation < std::max(options_.history, options_.week()) + options_.horizon)
       input_error(
           "{}: {} rows are too few for energy.history = {}, energy.horizon = {}, {} test and {} validation "
           "weeks",
