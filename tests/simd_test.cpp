@@ -73,7 +73,8 @@ struct Loop {
   std::function<Parts(const Simd&, Data)> run;  // element by element
 };
 
-constexpr AdamWStep kStep{1e-3f, 0.9f, 0.999f, 1e-8f, 0.01f, 10, 1000};
+// A rate and a decay for which 1 - rate * decay has another last bit when it is fused.
+constexpr AdamWStep kStep{0.3f, 0.9f, 0.999f, 1e-8f, 0.7f, 10, 1000};
 
 Parts activation(const Simd& simd, Data d, Activation act) {
   Floats slope(d.n()), again = d.a;
