@@ -192,7 +192,7 @@ std::int32_t to_fixed(float g, float scale) {
   constexpr double kHigh = 2147483520;  // 2^31 - 128, the largest float below 2^31
   const double x = static_cast<double>(g) * scale;
   return std::isnan(x) ? static_cast<std::int32_t>(kHigh)
-                       : static_cast<std::int32_t>(std::nearbyint(std::clamp(x, -kHigh, kHigh)));
+                       : static_cast<std::int32_t>(std::nearbyint(std::clamp(x, -0x1p31, kHigh)));
 }
 
 std::uint32_t magnitude_bits(float g) { return std::bit_cast<std::uint32_t>(std::fabs(g)); }

@@ -17,11 +17,15 @@ std::uint64_t permuted(std::uint64_t index, std::uint64_t size, std::uint64_t se
   if (size < 2) return index;
   const int half_bits = (std::bit_width(size - 1) + 1) / 2;
   const std::uint64_t mask = (std::uint64_t{1} << half_bits) - 1;
+  const PhiloxBlock keys = RandomStream{seed, Purpose::shuffle, epoch, 0}.block(0);
   do {
     std::uint64_t left = index >> half_bits, right = index & mask;
-    for (std::uint32_t round = 0; round < 4; ++round) {
-      const RandomStream f{seed, Purpose::shuffle, epoch, round};
-      const std::uint64_t mixed = left ^ (f.block(right)[0] & mask);
+    for (const std::uint32_t key : keys) {
+      // The mixer of Steele, Lea and Flood, "Fast splittable pseudorandom number generators" (2014).
+      std::uint64_t z = (right + key) * 0x9E3779B97F4A7C15u;
+      z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9u;
+      z = (z ^ (z >> 27)) * 0x94D049BB133111EBu;
+      const std::uint64_t mixed = left ^ ((z ^ (z >> 31)) & mask);
       left = right;
       right = mixed;
     }

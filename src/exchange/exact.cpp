@@ -36,8 +36,8 @@ class Exact : public Exchange {
       : backend_(backend),
         transport_(transport),
         gradients_(transport.allocate(static_cast<std::size_t>(store.values()))),
-        sums_(transport.allocate(static_cast<std::size_t>(store.values()))),
-        fused_(!sums_.peers.empty() && comm.size() == micro_batches),
+        fused_(!gradients_.peers.empty() && comm.size() == micro_batches),
+        sums_(fused_ ? gradients_ : transport.allocate(static_cast<std::size_t>(store.values()))),
         buckets_(store.values(), options.bucket_bytes),
         fixed_(tensors_of(store), micro_batches),
         tail_(blocks(), fused_ ? 0 : blocks(), static_cast<std::size_t>(micro_batches)),
@@ -62,12 +62,7 @@ class Exact : public Exchange {
   void ready(std::int64_t end, std::int64_t index, std::int64_t count) override {
     const double start = now_s();
     if (index != current_) current_ = index, converted_ = 0;
-    if (!fused_ && end > converted_) {
-      backend_.quantise(sums_.own.data() + converted_, gradients() + converted_, (end - converted_) / kBlock,
-                        fixed_.scales() + converted_ / kBlock, index > 0,
-                        tail_.maxima().data() + converted_ / kBlock);
-      converted_ = end;
-    }
+    if (!fused_ && end > converted_) convert(end, index > 0, index + 1 == count);
     if (index + 1 == count) {
       buckets_.ready(end, [&](WordRange bucket) { send(bucket); });
       transport_.progress();
@@ -112,9 +107,18 @@ class Exact : public Exchange {
       transport_.start(bucket, [this](WordRange slice) { convert_and_sum(slice); });
       return;
     }
-    for (std::size_t b = bucket.begin / kSliceWords; b < bucket.end / kSliceWords; ++b)
-      tail_.sums()[b] = simd().checksum(sums_.own.data() + b * kSliceWords, kSliceWords);
     transport_.start(sums_, bucket, SumType::int32);
+  }
+
+  // Block by block, so that a checksum finds its block in the first-level cache.
+  void convert(std::int64_t end, bool add, bool last) {
+    for (; converted_ < end; converted_ += kBlock) {
+      const std::int64_t b = converted_ / kBlock;
+      std::uint32_t* sum = sums_.own.data() + converted_;
+      backend_.quantise(sum, gradients() + converted_, 1, fixed_.scales() + b, add,
+                        tail_.maxima().data() + b);
+      if (last) tail_.sums()[static_cast<std::size_t>(b)] = simd().checksum(sum, kSliceWords);
+    }
   }
 
   void convert_and_sum(WordRange slice) {
@@ -154,8 +158,9 @@ class Exact : public Exchange {
 
   Backend& backend_;
   Transport& transport_;
-  Arena gradients_, sums_;
+  Arena gradients_;
   bool fused_;
+  Arena sums_;  // fused: the same memory, each block's sum in the place of its gradients
   Buckets buckets_;
   FixedPoint fixed_;
   Tail tail_;

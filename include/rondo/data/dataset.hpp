@@ -1,9 +1,11 @@
 /// Datasets, the order in which they are visited, and the thread that fetches ahead.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <utility>
 #include <vector>
 
 namespace rondo {
@@ -46,19 +48,22 @@ using StepData = std::vector<HostBatch>;
 /// Fills rows [0, rows) of a batch: row r is sample index(r), or padding where that is -1.
 template <class Index>
 void fill_batch(const Dataset& dataset, std::int64_t rows, Index index, HostBatch& batch) {
-  const auto width = [rows](std::int64_t cols) { return static_cast<std::size_t>(rows * cols); };
   batch.rows = rows;
-  batch.inputs.assign(width(dataset.inputs()), 0.0f);
-  batch.targets.assign(width(dataset.targets()), 0.0f);
-  batch.weights.assign(width(dataset.targets()), 0.0f);
+  const std::pair<std::vector<float>*, std::int64_t> parts[] = {{&batch.inputs, dataset.inputs()},
+                                                                {&batch.targets, dataset.targets()},
+                                                                {&batch.weights, dataset.targets()}};
+  for (const auto& [values, cols] : parts) values->resize(static_cast<std::size_t>(rows * cols));
   for (std::int64_t r = 0; r < rows; ++r) {
+    std::span<float> row[3];
+    for (int p = 0; p < 3; ++p)
+      row[p] = std::span(*parts[p].first)
+                   .subspan(static_cast<std::size_t>(r * parts[p].second),
+                            static_cast<std::size_t>(parts[p].second));
     const std::int64_t i = index(r);
-    if (i < 0) continue;
-    const auto row = [r](std::vector<float>& all, std::int64_t cols) {
-      return std::span(all).subspan(static_cast<std::size_t>(r * cols), static_cast<std::size_t>(cols));
-    };
-    dataset.get(i, row(batch.inputs, dataset.inputs()), row(batch.targets, dataset.targets()),
-                row(batch.weights, dataset.targets()));
+    if (i >= 0)
+      dataset.get(i, row[0], row[1], row[2]);
+    else
+      for (const std::span<float> values : row) std::ranges::fill(values, 0.0f);
   }
 }
 

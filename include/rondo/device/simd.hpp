@@ -32,8 +32,8 @@ struct Simd {
   void (*sum_all_f32)(std::uint32_t* const* peers, int ranks, std::size_t begin, std::size_t end);
   /// q (+)= rint(g * scale), saturating; returns the largest bit pattern of |g| (NaN > Inf > numbers).
   std::uint32_t (*quantise)(std::uint32_t* q, const float* g, std::size_t n, float scale, bool add);
-  /// For i in [begin, end): the sum over ranks r of rint(from[r][i] * scale) goes to every to[r][i].
-  /// Returns the largest bit pattern of |from[r][i]|.
+  /// For i in [begin, end): the sum over ranks r of rint(from[r][i] * scale) goes to every to[r][i], which
+  /// may be the same memory as from[r][i]. Returns the largest bit pattern of |from[r][i]|.
   std::uint32_t (*quantise_sum)(std::uint32_t* const* to, const float* const* from, int ranks,
                                 std::size_t begin, std::size_t end, float scale);
   /// Sum over i of (2i + 1) * q[i], mod 2^32.
