@@ -9,18 +9,19 @@ namespace rondo {
 FixedPoint::FixedPoint(std::vector<BlockSpan> tensors, std::int64_t micro_batches)
     : tensors_(std::move(tensors)), limit_(0x7fffffff / micro_batches) {
   const auto blocks = static_cast<std::size_t>(tensors_.empty() ? 0 : tensors_.back().end);
-  exponents_.resize(blocks);
-  scales_.resize(blocks);
-  for (std::size_t b = 0; b < blocks; ++b) set(static_cast<std::int64_t>(b), kNoHistory);
+  exponents_.assign(blocks, kNoHistory);
+  scales_.assign(blocks, std::ldexp(1.0f, kNoHistory));
 }
 
 void FixedPoint::set(std::int64_t block, int exponent) {
+  if (exponents_[static_cast<std::size_t>(block)] == exponent)
+    return;  // most do not change from step to step
   exponents_[static_cast<std::size_t>(block)] = static_cast<std::int16_t>(exponent);
   scales_[static_cast<std::size_t>(block)] = std::ldexp(1.0f, exponent);
 }
 
 float FixedPoint::inverse(std::int64_t block) const {
-  return std::ldexp(1.0f, -exponents_[static_cast<std::size_t>(block)]);
+  return 1.0f / scales_[static_cast<std::size_t>(block)];  // exact: a power of two within [-126, 126]
 }
 
 bool FixedPoint::overflows(std::int64_t block, std::uint32_t bits) const {
@@ -63,7 +64,7 @@ void FixedPoint::refit(std::span<const std::uint32_t> max_bits) {
 void FixedPoint::visit(StateVisitor& visitor) {
   const std::int64_t shape[] = {blocks()};
   visitor.array("exchange/exponents", DType::int16, std::as_writable_bytes(std::span(exponents_)), shape);
-  for (std::int64_t b = 0; b < blocks(); ++b) set(b, exponents_[static_cast<std::size_t>(b)]);
+  for (std::size_t b = 0; b < scales_.size(); ++b) scales_[b] = std::ldexp(1.0f, exponents_[b]);
 }
 
 }  // namespace rondo

@@ -46,13 +46,15 @@ Forecast Band::apply(Forecast f) const {
           f.middle + above * std::max(f.high - f.middle, least_distance(f)), f.actual};
 }
 
-Band calibrated(std::span<const Forecast> forecasts) {
+Band calibrated(std::span<const Forecast> forecasts, std::int64_t independent) {
+  const auto n = static_cast<double>(independent);
+  const double level = std::min(1.0, 0.9 * (n + 1) / n);
   std::vector<double> low, high;
   for (const Forecast& f : forecasts) {
     low.push_back((f.middle - f.actual) / std::max(f.middle - f.low, least_distance(f)));
     high.push_back((f.actual - f.middle) / std::max(f.high - f.middle, least_distance(f)));
   }
-  return {std::max(0.0, quantile(low, 0.9)), std::max(0.0, quantile(high, 0.9))};
+  return {std::max(0.0, quantile(low, level)), std::max(0.0, quantile(high, level))};
 }
 
 }  // namespace rondo::energy

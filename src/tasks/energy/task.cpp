@@ -95,7 +95,7 @@ class EnergyTask : public Task {
   }
 
   void calibrate(std::span<const float> predictions) override {
-    band_ = calibrated(forecasts(Split::validation, predictions, {}));
+    band_ = calibrated(forecasts(Split::validation, predictions, {}), validation_->size());
   }
 
   void visit(StateVisitor& visitor) override {
