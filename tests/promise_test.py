@@ -42,6 +42,10 @@ class Promise(RondoTest):
                 self.assertIn("exact, fused exchange over shared", self.log(f"run{ranks}-1", 0))
                 self.assertNotIn("fused", self.log(f"run{ranks}-2", 0))
 
+    def test_many_micro_batches_a_rank(self):
+        sets = {"train.micro_batches": 16, "train.global_batch": 64, "exchange.bucket_bytes": 4096}
+        self.ways("run", [(None, sets), (2, sets), (3, sets), (4, sets), (3, sets | {"exchange.algorithm": "ring"})])
+
     def test_redos(self):
         lines = rows_of(SOURCE / ELECDEMAND)
         for at, factor in ((3000, 1000), (9000, 1e-3)):
