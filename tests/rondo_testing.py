@@ -103,9 +103,12 @@ class Started:
         self.arguments = [str(a) for a in arguments]
         command = [RONDO] + self.arguments
         if groups:  # [(number of ranks, environment of these ranks), ...]
-            parts = [["-n", str(n)] + [f for k, v in own.items() for f in ("-x", f"{k}={v}")] + command
-                     for n, own in groups]
-            command = MPIRUN + [word for part in parts for word in [":"] + part][1:]
+            owners = [own for n, own in groups for _ in range(n)]
+            cases = "".join(f"{rank}) export {' '.join(f'{k}={v}' for k, v in own.items())};;"
+                            for rank, own in enumerate(owners) if own)
+            # Not by mpirun's own "-n 1 ... : -n 1 -x ...": the mpirun of Open MPI 5.0.7 crashes on it.
+            script = f'case $OMPI_COMM_WORLD_RANK in {cases} esac; exec "$@"'
+            command = MPIRUN + ["-n", str(len(owners)), "sh", "-c", script, "sh"] + command
         elif ranks:
             command = MPIRUN + ["-n", str(ranks)] + command
         clean = {k: v for k, v in os.environ.items() if not k.startswith(("OMPI_", "PMIX_", "OMP_", "ONEDNN_"))}
