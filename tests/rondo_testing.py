@@ -115,7 +115,8 @@ class Started:
         # What a killed MPI leaves behind goes away with the test's folder.
         folder = tempfile.gettempdir()
         clean |= {"TMPDIR": folder, "OMPI_MCA_btl_vader_backing_directory": folder,
-                  "OMPI_MCA_btl_sm_backing_directory": folder}
+                  "OMPI_MCA_btl_sm_backing_directory": folder,
+                  "OMPI_MCA_btl_tcp_if_include": "lo"}  # whatever interfaces there are, tests stay on loopback
         self.process = subprocess.Popen(command, cwd=cwd, env=clean | (env or {}), stdin=subprocess.DEVNULL,
                                         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
                                         errors="replace", start_new_session=True, **options)
