@@ -38,7 +38,10 @@ int failed(const std::string& text, int code) {
              stderr);
   std::fflush(stderr);
   log_line("error: " + text);
-  if (ranks() != nullptr && ranks()->size() > 1) ranks()->abort(code);
+  if (ranks() != nullptr && ranks()->size() > 1) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(300));  // an abort can overtake the line on its way
+    ranks()->abort(code);
+  }
   return code;
 }
 
