@@ -1,7 +1,9 @@
 /// Backend: one object per kind of device, chosen at run time. All arithmetic of training goes through it.
 ///
 /// Every operation is deterministic: same inputs, same bits. Outputs do not overlap inputs unless an
-/// operation says so. Operations check no shapes; layers do, once, when they are built.
+/// operation says so. Operations check no shapes; layers do, once, when they are built. Tensors are device
+/// memory; tables of one number a block or row (scales, max_bits, squares, losses, block_decay) are host
+/// memory.
 #pragma once
 
 #include <cstddef>

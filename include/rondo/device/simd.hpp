@@ -72,7 +72,8 @@ struct Simd {
   void (*average)(float* average, const float* w, std::size_t n, float decay);
 };
 
-/// The best table that this machine and the cap (ONEDNN_MAX_CPU_ISA's meaning is oneDNN's alone) allow.
+/// The best table that this machine can run. All give the same bits, so ONEDNN_MAX_CPU_ISA, which does change
+/// oneDNN's, has no say here.
 const Simd& simd();
 /// Every table that this machine can run, for tests.
 const Simd* const* simd_tables(std::size_t* count);
