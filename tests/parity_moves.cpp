@@ -121,9 +121,12 @@ TEST_CASE("losses and their gradients") {
         const Floats first(prediction.begin(), prediction.begin() + s.size());
         const Matrix squared = bench.empty(s.rows, s.cols), pinball = bench.empty(s.rows, 3 * s.cols);
         Doubles losses = zeros(s.rows), pinball_losses = losses, want = losses, pinball_want = losses;
-        bench->squared_loss(bench.in(first, s.rows, s.cols), t, w, 0.3f, losses.data(), squared);
+        double *row_losses = bench.in(losses), *pinball_row_losses = bench.in(losses);
+        bench->squared_loss(bench.in(first, s.rows, s.cols), t, w, 0.3f, row_losses, squared);
         bench->pinball_loss(bench.in(prediction, s.rows, 3 * s.cols), t, w, quantiles, 0.3f,
-                            pinball_losses.data(), pinball);
+                            pinball_row_losses, pinball);
+        losses = bench.out(row_losses, s.rows);
+        pinball_losses = bench.out(pinball_row_losses, s.rows);
 
         Doubles rp = wide(prediction), rfirst = wide(first), rt = wide(target), rw = wide(weights);
         Doubles rsquared = zeros(s.size()), rpinball = zeros(3 * s.size());

@@ -7,6 +7,7 @@
 #include "rondo/core/clock.hpp"
 #include "rondo/core/error.hpp"
 #include "rondo/core/log.hpp"
+#include "rondo/device/array.hpp"
 #include "rondo/exchange/fixed_point.hpp"
 #include "tail.hpp"
 
@@ -42,7 +43,11 @@ class Exact : public Exchange {
         buckets_(store.values(), options.bucket_bytes),
         fixed_(tensors_of(store), micro_batches),
         tail_(blocks(), static_cast<std::size_t>(micro_batches)),
-        block_scale_(blocks()) {
+        block_scale_(backend, blocks()),
+        squares_(backend, blocks()),
+        scales_(backend, blocks()),
+        maxima_(backend, blocks()),
+        checksums_of_sums_(backend, blocks()) {
     if (!fused_) {
       layer_ = backend.allocate(static_cast<std::size_t>(store.largest_layer()) * sizeof(real));
       checksums_ = transport.allocate(blocks());
@@ -65,6 +70,10 @@ class Exact : public Exchange {
     buckets_.begin();
     tail_.clear();
     sums_are_good_ = true;
+    if (!fused_) {
+      scales_.put({fixed_.scales(), blocks()});
+      maxima_.clear();
+    }
     next_micro_batch();
   }
 
@@ -84,7 +93,8 @@ class Exact : public Exchange {
   StepOutcome finish(std::span<const double> losses, std::uint32_t request) override {
     const double start = now_s();
     transport_.finish();
-    if (!fused_ && !shares_memory()) verify({0, sums_.own.size()});
+    if (!fused_) maxima_.get(tail_.maxima());
+    if (!fused_ && !shares_memory()) verify();
     tail_.combine(transport_, losses, request, sums_are_good_);
     RONDO_CHECK(tail_.good(), "an all-reduce delivered wrong sums (checksum): bad memory or network");
     StepOutcome outcome{Verdict::not_finite, tail_.losses(), tail_.request()};
@@ -95,14 +105,16 @@ class Exact : public Exchange {
   }
 
   GradientView gradient(double factor) override {
-    for (std::size_t b = 0; b < block_scale_.size(); ++b)
-      block_scale_[b] = inverse_[b] * static_cast<float>(factor);
+    std::vector<float> scale(inverse_);
+    for (float& x : scale) x *= static_cast<float>(factor);
+    block_scale_.put(scale);
     return {nullptr, sums_.own.data(), block_scale_.data()};
   }
 
   std::vector<double> block_squares() override {
+    backend_.block_squares(gradient(1), fixed_.blocks(), squares_.data());
     std::vector<double> squares(blocks());
-    backend_.block_squares(gradient(1), fixed_.blocks(), squares.data());
+    squares_.get(squares);
     return squares;
   }
 
@@ -115,7 +127,7 @@ class Exact : public Exchange {
 
   void next_micro_batch() {
     converted_ = 0;
-    if (!fused_) store_.slide_gradients(backend_, 0);
+    if (!fused_) store_.slide_gradients(0);
   }
 
   void send(WordRange bucket) {
@@ -133,10 +145,10 @@ class Exact : public Exchange {
                 "a layer did not say that its gradients are ready");
     const std::int64_t b = converted_ / kBlock;
     backend_.quantise(sums_.own.data() + converted_, gradients(), (end - converted_) / kBlock,
-                      fixed_.scales() + b, add, tail_.maxima().data() + b,
+                      scales_.data() + b, add, maxima_.data() + b,
                       last ? checksums_.own.data() + b : nullptr);
     converted_ = end;
-    store_.slide_gradients(backend_, end);
+    store_.slide_gradients(end);
   }
 
   void sum_and_verify(WordRange slice) {
@@ -149,10 +161,12 @@ class Exact : public Exchange {
   }
 
   // After a redo's first pass flagged blocks may have wrapped: sums mod 2^32 agree all the same.
-  void verify(WordRange range) {
-    for (std::size_t at = range.begin; at < range.end; at += kSliceWords)
-      sums_are_good_ &=
-          checksums_.own[at / kSliceWords] == simd().checksum(sums_.own.data() + at, kSliceWords);
+  void verify() {
+    backend_.checksum(sums_.own.data(), fixed_.blocks(), checksums_of_sums_.data());
+    std::vector<std::uint32_t> got(blocks()), expected(blocks());
+    checksums_of_sums_.get(got);
+    backend_.copy_out(expected.data(), checksums_.own.data(), blocks() * sizeof(std::uint32_t));
+    sums_are_good_ = got == expected;
   }
 
   void convert_and_sum(WordRange slice) {
@@ -189,7 +203,11 @@ class Exact : public Exchange {
   FixedPoint fixed_;
   Tail tail_;
   std::vector<const float*> from_;
-  std::vector<float> inverse_, block_scale_;
+  std::vector<float> inverse_;
+  DeviceArray<float> block_scale_;
+  DeviceArray<double> squares_;
+  DeviceArray<float> scales_;  // these three: not where fused
+  DeviceArray<std::uint32_t> maxima_, checksums_of_sums_;
   std::int64_t converted_ = 0;  // of the current micro-batch
 };
 

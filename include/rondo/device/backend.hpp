@@ -2,8 +2,8 @@
 ///
 /// Every operation is deterministic: same inputs, same bits. Outputs do not overlap inputs unless an
 /// operation says so. Operations check no shapes; layers do, once, when they are built. Tensors are device
-/// memory; tables of one number a block or row (scales, max_bits, checksums, squares, losses, block_decay)
-/// are host memory.
+/// memory, and so are tables of one number a block or row (scales, max_bits, checksums, squares, losses,
+/// block_decay): an operation may be queued and done later, in order; copy_out waits for it.
 #pragma once
 
 #include <cstddef>
@@ -55,7 +55,7 @@ class Backend {
   /// A device view of host data, valid while the host data are unchanged and until `scratch` is reused:
   /// the same pointer where the device reads host memory.
   virtual const real* stage(std::span<const real> host, real* scratch) = 0;
-  virtual void clear(real* to, std::int64_t n) = 0;  ///< to = 0
+  virtual void clear(void* device, std::size_t bytes) = 0;  ///< to zeros
 
   // -- matrix products ---------------------------------------------------------------------------
   /// c (+)= op(a) op(b), op = transpose where asked. Accumulates in float32.
@@ -108,6 +108,8 @@ class Backend {
   /// null, checksums[block] = sum over the block of (2i + 1) * q[i], mod 2^32.
   virtual void quantise(std::uint32_t* q, const real* g, std::int64_t blocks, const float* scales, bool add,
                         std::uint32_t* max_bits, std::uint32_t* checksums) = 0;
+  /// The same checksums of what is there.
+  virtual void checksum(const std::uint32_t* q, std::int64_t blocks, std::uint32_t* checksums) = 0;
   /// Sum of squares of every block, in one fixed order within a block.
   virtual void block_squares(GradientView g, std::int64_t blocks, double* squares) = 0;
   /// One pass; block_decay[block] is 0 or 1 and multiplies the weight decay.

@@ -36,13 +36,13 @@ class ParameterStore {
   /// Ends a layer: gradients of the tensors added since the last call become ready together. Returns where
   /// the arena ends so far.
   std::int64_t end_layer();
-  /// Makes the value arena and fills it as a function of (seed, tensor, element).
+  /// Makes the value arena and fills it as a function of (seed, tensor, element). The backend outlives this.
   void allocate(Backend& backend, std::uint64_t seed);
   /// Where gradients go: zeroed device memory that outlives this object's use, for values() numbers, or for
   /// largest_layer() if slide_gradients() follows the layers.
   void attach_gradients(real* memory) { gradients_ = memory, slide_ = 0; }
   /// The gradient memory now holds what follows `begin`, the start of a layer, whose padding becomes zero.
-  void slide_gradients(Backend& backend, std::int64_t begin);
+  void slide_gradients(std::int64_t begin);
 
   std::int64_t values() const { return total_; }  ///< size of an arena, padding included
   std::int64_t blocks() const { return total_ / kBlock; }
@@ -69,6 +69,7 @@ class ParameterStore {
   std::vector<Parameter> list_;
   std::vector<std::int64_t> layer_ends_;
   std::int64_t total_ = 0, version_ = 0, slide_ = 0;
+  Backend* backend_ = nullptr;
   std::unique_ptr<Buffer> values_;
   real* gradients_ = nullptr;
   real* viewed_ = nullptr;

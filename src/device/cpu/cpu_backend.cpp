@@ -65,7 +65,9 @@ void CpuBackend::copy_out(void* host, const void* device, std::size_t bytes) {
   if (bytes != 0) std::memcpy(host, device, bytes);
 }
 
-void CpuBackend::clear(real* to, std::int64_t n) { std::fill_n(to, n, 0.0f); }
+void CpuBackend::clear(void* device, std::size_t bytes) {
+  if (bytes != 0) std::memset(device, 0, bytes);
+}
 
 void CpuBackend::matmul(Operand a, bool transpose_a, Operand b, bool transpose_b, Matrix c, bool accumulate) {
   const bool empty = a.rows * a.cols == 0 || b.rows * b.cols == 0;
@@ -83,6 +85,10 @@ void CpuBackend::quantise(std::uint32_t* q, const real* g, std::int64_t blocks, 
     if (bits > max_bits[b]) max_bits[b] = bits;
     if (checksums != nullptr) checksums[b] = simd_.checksum(q + b * kBlock, kBlock);  // still in the cache
   }
+}
+
+void CpuBackend::checksum(const std::uint32_t* q, std::int64_t blocks, std::uint32_t* checksums) {
+  for (std::int64_t b = 0; b < blocks; ++b) checksums[b] = simd_.checksum(q + b * kBlock, kBlock);
 }
 
 void CpuBackend::block_squares(GradientView g, std::int64_t blocks, double* squares) {
