@@ -16,6 +16,7 @@ class ReferenceBackend : public Backend {
 
   std::string name() const override { return "reference"; }
   std::string numerics() override { return "reference"; }
+  bool reads_host_memory() const override { return true; }
   std::unique_ptr<Buffer> allocate(std::size_t bytes) override;
   void copy_in(void* device, const void* host, std::size_t bytes) override;
   void copy_out(void* host, const void* device, std::size_t bytes) override;

@@ -12,6 +12,10 @@
 
 namespace rondo {
 
+/// The tail of a step by two MPI calls at once.
+void combine_by_messages(MpiCommunicator& comm, MPI_Comm mpi, std::span<std::uint32_t> sums,
+                         std::span<std::uint32_t> maxima);
+
 class MessageTransport : public Transport {
  public:
   explicit MessageTransport(MpiCommunicator& comm);

@@ -39,7 +39,7 @@ Trainer::Trainer(RunConfig& config, Backend& backend, Communicator& comm)
   store.allocate(backend, static_cast<std::uint64_t>(config.train.seed));
   optimizer_ = make_optimizer(config.optimizer, backend, store);
   comm.set_timeout(config.exchange.timeout_s);
-  transport_ = make_transport(config.exchange.algorithm, comm);
+  transport_ = make_transport(config.exchange.algorithm, comm, backend);
   exchange_ = make_exchange(config.exchange, backend, comm, *transport_, store, config.train.micro_batches);
 }
 

@@ -1,9 +1,10 @@
 /// Transports: how spans of 32-bit words are summed over all ranks, in place.
 ///
-/// A transport owns the memory that it reduces (`allocate`), so that ranks of one node can read each
-/// other's. Reductions are started in the same order on every rank, every rank does its part of them in
-/// that order, and they progress when the rank calls `progress()` or `finish()`; so a bucket can travel
-/// while backward goes on. Ranges that are pending at the same time do not overlap.
+/// A transport owns the memory that it reduces (`allocate`; device memory where it sums between devices), so
+/// that ranks of one node can read each other's. Reductions are started in the same order on every rank,
+/// every rank does its part of them in that order, and they progress when the rank calls `progress()` or
+/// `finish()`; so a bucket can travel while backward goes on. Ranges that are pending at the same time do not
+/// overlap.
 ///
 /// Sums of int32 are taken mod 2^32 and are the same on every rank whatever the order. Sums of float32 are
 /// the same on every rank but depend on their number.
@@ -74,8 +75,12 @@ inline constexpr std::size_t kSliceWords = 1024;
 /// the range's begin, sizes as equal as whole blocks allow.
 WordRange slice_of(WordRange range, int rank, int size);
 
-/// "auto" (shared on one node, else ring), "shared", "ring" or "mpi". InputError where it cannot work here.
+/// For host memory: "auto" (shared on one node, else ring), "shared", "ring" or "mpi". InputError where it
+/// cannot work here.
 std::unique_ptr<Transport> make_transport(const std::string& algorithm, Communicator& comm);
+/// For memory of a backend: that, or "nccl", which is "auto" between GPUs.
+std::unique_ptr<Transport> make_transport(const std::string& algorithm, Communicator& comm,
+                                          class Backend& backend);
 /// The yardstick: one blocking MPI_Allreduce in place, for the bench.
 void mpi_all_reduce(Communicator& comm, std::span<std::uint32_t> words, SumType type);
 /// The algorithms that work for these ranks, for the bench.

@@ -48,6 +48,11 @@ class Backend {
   /// instruction set or card, threads, and the digest of a probe calculation.
   virtual std::string numerics() = 0;
 
+  /// Whether device memory is host memory, and calls are done when they return.
+  virtual bool reads_host_memory() const = 0;
+  /// The queue on which operations run in order: a cudaStream_t, or null.
+  virtual void* stream() { return nullptr; }
+
   /// Zeroed memory, aligned to 64 bytes.
   virtual std::unique_ptr<Buffer> allocate(std::size_t bytes) = 0;
   virtual void copy_in(void* device, const void* host, std::size_t bytes) = 0;
