@@ -10,7 +10,7 @@ StepFigures bench_step(const StepBench& bench, Communicator& comm, TaskFactory f
   std::unique_ptr<Backend> backend;
   together(comm, [&] {
     config = read_config(ConfigReader::from_file(bench.config, bench.overrides), factory);
-    backend = make_backend(config.device);
+    backend = make_backend(config.device, comm.local_rank(), comm.local_size());
     config.task->open();
   });
   const std::int64_t warm_up = bench.steps / 10 + 1, total = bench.steps + warm_up;
