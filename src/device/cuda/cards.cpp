@@ -38,7 +38,7 @@ std::string why_not_cuda() {
     int major = 0, minor = 0;
     cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, 0);
     cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, 0);
-    if (10 * major + minor >= kLeastCapability) return "";
+    if (10 * major + minor >= kLeastCapability) return why_not_cublas();
     return fmt::format("the GPU has compute capability {}.{}, and 7.5 is the least that can be used", major,
                        minor);
   }

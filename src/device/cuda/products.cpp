@@ -1,9 +1,8 @@
 #include "products.hpp"
 
-#include <cublas_v2.h>
-
 #include <limits>
 
+#include "cublas_library.hpp"
 #include "rondo/core/error.hpp"
 
 namespace rondo {
@@ -14,7 +13,7 @@ constexpr std::size_t kWorkspace = std::size_t{32} << 20;
 
 void check(cublasStatus_t result, const char* what) {
   if (result == CUBLAS_STATUS_SUCCESS) return;
-  throw Error(fmt::format("cuBLAS, {}: {}", what, cublasGetStatusString(result)));
+  throw Error(fmt::format("cuBLAS, {}: {}", what, cublas().status_string(result)));
 }
 
 int narrow(std::int64_t n) {
@@ -30,14 +29,14 @@ int narrow(std::int64_t n) {
 // reproducibility").
 Products::Products(const Stream& stream, bool bfloat16)
     : workspace_(Memory::Kind::device, kWorkspace), bfloat16_(bfloat16) {
-  check(cublasCreate(&handle_), "starting");
-  check(cublasSetStream(handle_, stream), "setting the stream");
-  check(cublasSetWorkspace(handle_, workspace_.data(), kWorkspace), "setting the workspace");
-  check(cublasSetAtomicsMode(handle_, CUBLAS_ATOMICS_NOT_ALLOWED), "forbidding atomics");
+  check(cublas().create(&handle_), "starting");
+  check(cublas().set_stream(handle_, stream), "setting the stream");
+  check(cublas().set_workspace(handle_, workspace_.data(), kWorkspace), "setting the workspace");
+  check(cublas().set_atomics_mode(handle_, CUBLAS_ATOMICS_NOT_ALLOWED), "forbidding atomics");
 }
 
 Products::~Products() {
-  if (handle_ != nullptr) cublasDestroy(handle_);
+  if (handle_ != nullptr) cublas().destroy(handle_);
 }
 
 // cuBLAS reads columns first: to it a row-major [r, c] matrix is its own transpose, [c, r] with leading
@@ -54,16 +53,18 @@ void Products::run(Operand a, bool transpose_a, Operand b, bool transpose_b, Mat
   const cublasComputeType_t compute = a.bfloat16 ? CUBLAS_COMPUTE_32F : CUBLAS_COMPUTE_32F_PEDANTIC;
   const float alpha = 1, beta = accumulate ? 1 : 0;
   check(
-      cublasGemmEx(handle_, op(transpose_b), op(transpose_a), narrow(c.cols), narrow(c.rows),
-                   narrow(transpose_a ? a.rows : a.cols), &alpha, b.data, type, narrow(b.cols), a.data, type,
-                   narrow(a.cols), &beta, c.data, CUDA_R_32F, narrow(c.cols), compute, CUBLAS_GEMM_DEFAULT),
+      cublas().gemm(handle_, op(transpose_b), op(transpose_a), narrow(c.cols), narrow(c.rows),
+                    narrow(transpose_a ? a.rows : a.cols), &alpha, b.data, type, narrow(b.cols), a.data, type,
+                    narrow(a.cols), &beta, c.data, CUDA_R_32F, narrow(c.cols), compute, CUBLAS_GEMM_DEFAULT),
       "multiplying matrices");
 }
 
 std::string Products::version() const {
   int version = 0;
-  check(cublasGetVersion(handle_, &version), "asking for the version");
+  check(cublas().get_version(handle_, &version), "asking for the version");
   return fmt::format("cuBLAS {}.{}.{}", version / 10000, version / 100 % 100, version % 100);
 }
+
+std::string why_not_cublas() { return cublas_problem(); }
 
 }  // namespace rondo

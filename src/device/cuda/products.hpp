@@ -1,4 +1,4 @@
-// Matrix products by cuBLAS: the only file that knows it.
+// Matrix products by cuBLAS.
 #pragma once
 
 #include <string>
@@ -27,5 +27,8 @@ class Products {
   bool bfloat16_;
   cublasContext* handle_ = nullptr;
 };
+
+/// Empty if cuBLAS can be loaded, else the reason.
+std::string why_not_cublas();
 
 }  // namespace rondo
