@@ -42,18 +42,20 @@ TEST_CASE("gradients are quantised, added and measured exactly, whatever their s
         for (std::int64_t b = 0; b < blocks; ++b) std::copy(far.begin(), far.end(), g.begin() + b * kBlock);
         if (blocks == 3) g[5] = g[2 * kBlock + 700] = -std::nanf("");
         Words before(g.size(), 0x80000001u), want = before, bits(static_cast<std::size_t>(blocks), 3);
-        Words want_bits = bits;
+        Words want_bits = bits, sums(bits), want_sums(bits.size());
         Bench bench(*backend);
         std::uint32_t* q = bench.in(before);
-        bench->quantise(q, bench.in(g), blocks, scales.data(), add, bits.data());
+        bench->quantise(q, bench.in(g), blocks, scales.data(), add, bits.data(), sums.data());
         for (std::size_t i = 0; i < g.size(); ++i) {
           const auto fixed = static_cast<std::uint32_t>(reference::to_fixed(g[i], scales[i / kBlock]));
           want[i] = add ? want[i] + fixed : fixed;
+          want_sums[i / kBlock] += want[i] * static_cast<std::uint32_t>(2 * (i % kBlock) + 1);
           want_bits[i / kBlock] = std::max(want_bits[i / kBlock], reference::magnitude_bits(g[i]));
         }
         CHECK(bench.out(q, blocks * kBlock) == want);
         CHECK(bits == want_bits);
-        bench->quantise(q, bench.in(Floats(g.size())), blocks, scales.data(), true, bits.data());
+        CHECK(sums == want_sums);
+        bench->quantise(q, bench.in(Floats(g.size())), blocks, scales.data(), true, bits.data(), nullptr);
         CHECK(bits == want_bits);  // maxima only grow
       }
 }

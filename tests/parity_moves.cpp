@@ -57,42 +57,46 @@ TEST_CASE("bfloat16 is the nearest to every number, ties to even, and keeps a Na
     }
 }
 
-TEST_CASE("element-wise products, sums and scaling") {
+TEST_CASE("element-wise products, sums, scaling and averages") {
   for (const auto& backend : backends())
     for (const Shape s : kShapes) {
       const Floats a = draw(s.size(), 1), b = draw(s.size(), 2);
       Bench bench(*backend);
       const Matrix product = bench.in(a, s.rows, s.cols), sum = bench.in(a, s.rows, s.cols);
-      const Matrix scaled = bench.in(a, s.rows, s.cols);
+      const Matrix scaled = bench.in(a, s.rows, s.cols), mean = bench.in(a, s.rows, s.cols);
       bench->multiply(product, bench.in(b));
       bench->add(sum, bench.in(b));
       bench->scale(scaled, 1.7f);
-      Doubles want_product = wide(a), want_sum = wide(a), want_scaled = wide(a);
+      bench->average(mean.data, bench.in(b), s.size(), 0.75f);
+      Doubles want_product = wide(a), want_sum = wide(a), want_scaled = wide(a), want_mean = wide(a);
       for (std::size_t i = 0; i < a.size(); ++i) {
         want_product[i] *= static_cast<double>(b[i]);
         want_sum[i] += static_cast<double>(b[i]);
         want_scaled[i] *= static_cast<double>(1.7f);
+        want_mean[i] = 0.75 * want_mean[i] + 0.25 * static_cast<double>(b[i]);
       }
       CHECK(same(bench.out(product), want_product));
       CHECK(same(bench.out(sum), want_sum));
       CHECK(same(bench.out(scaled), want_scaled));
+      CHECK(error(bench.out(mean), want_mean) < 2e-7);
     }
 }
 
 TEST_CASE("columns are copied in and out, and the others stay") {
   for (const auto& backend : backends())
     for (const Shape s : kShapes)
-      for (const bool gather : {false, true}) {
-        const Floats narrow = draw(s.size(), 3), big = draw(s.rows * (s.cols + 4), 4);
-        Bench bench(*backend);
-        const Matrix w = bench.in(big, s.rows, s.cols + 4), n = bench.in(narrow, s.rows, s.cols);
-        bench->copy_columns(w, 3, n, gather);
-        Doubles want_big = wide(big), want_narrow = wide(narrow);
-        reference::copy_columns(mat(want_big, s.rows, s.cols + 4), 3, mat(want_narrow, s.rows, s.cols),
-                                gather);
-        CHECK(same(bench.out(w), want_big));
-        CHECK(same(bench.out(n), want_narrow));
-      }
+      for (const std::int64_t at : {3, 4})
+        for (const bool gather : {false, true}) {
+          const std::int64_t cols = s.cols + 8;
+          const Floats narrow = draw(s.size(), 3), big = draw(s.rows * cols, 4);
+          Bench bench(*backend);
+          const Matrix w = bench.in(big, s.rows, cols), n = bench.in(narrow, s.rows, s.cols);
+          bench->copy_columns(w, at, n, gather);
+          Doubles want_big = wide(big), want_narrow = wide(narrow);
+          reference::copy_columns(mat(want_big, s.rows, cols), at, mat(want_narrow, s.rows, s.cols), gather);
+          CHECK(same(bench.out(w), want_big));
+          CHECK(same(bench.out(n), want_narrow));
+        }
 }
 
 TEST_CASE("embeddings look up rows, add gradients of equal ids, and refuse ids outside the table") {

@@ -63,12 +63,4 @@ void MessageTransport::combine(std::span<std::uint32_t> sums, std::span<std::uin
   for (MPI_Request& request : requests) comm_.wait(request, "all ranks to join the end of a step");
 }
 
-std::uint32_t MessageTransport::agree(std::uint32_t word) {
-  RONDO_CHECK(jobs_.empty(), "agree() while a reduction is pending");
-  MPI_Request request = MPI_REQUEST_NULL;
-  mpi_check(MPI_Iallreduce(MPI_IN_PLACE, &word, 1, MPI_UINT32_T, MPI_BAND, mpi_, &request), "MPI_Iallreduce");
-  comm_.wait(request, "all ranks to agree");
-  return word;
-}
-
 }  // namespace rondo

@@ -20,9 +20,7 @@ class MessageTransport : public Transport {
   void start(WordRange range, SliceWork work) override;
   bool progress() override;
   void finish() override;
-  WordRange to_verify(WordRange range) const override { return range; }
   void combine(std::span<std::uint32_t> sums, std::span<std::uint32_t> maxima) override;
-  std::uint32_t agree(std::uint32_t word) override;
 
  protected:
   struct Job {

@@ -18,7 +18,7 @@ class Float32 : public Exchange {
         transport_(transport),
         gradients_(transport.allocate(static_cast<std::size_t>(store.values()))),
         buckets_(store.values(), options.bucket_bytes),
-        tail_(0, 0, static_cast<std::size_t>(micro_batches)),
+        tail_(0, static_cast<std::size_t>(micro_batches)),
         block_scale_(static_cast<std::size_t>(store.blocks())) {}
 
   std::string name() const override { return "float32"; }
@@ -41,7 +41,7 @@ class Float32 : public Exchange {
   StepOutcome finish(std::span<const double> losses, std::uint32_t request) override {
     const double start = now_s();
     transport_.finish();
-    tail_.combine(transport_, losses, request);
+    tail_.combine(transport_, losses, request, true);
     StepOutcome outcome{Verdict::commit, tail_.losses(), tail_.request()};
     if (!std::ranges::all_of(outcome.losses, [](double x) { return std::isfinite(x); }))
       outcome.verdict = Verdict::not_finite;

@@ -1,5 +1,6 @@
 #include "rondo/nn/parameters.hpp"
 
+#include <algorithm>
 #include <type_traits>
 
 #include "rondo/core/error.hpp"
@@ -13,6 +14,29 @@ int ParameterStore::add(std::string name, std::vector<std::int64_t> shape, Init 
   total_ = p.end();
   list_.push_back(std::move(p));
   return static_cast<int>(list_.size()) - 1;
+}
+
+std::int64_t ParameterStore::end_layer() {
+  layer_ends_.push_back(total_);
+  return total_;
+}
+
+std::int64_t ParameterStore::largest_layer() const {
+  std::int64_t largest = 0, begin = 0;
+  for (const std::int64_t end : layer_ends_) {
+    largest = std::max(largest, end - begin);
+    begin = end;
+  }
+  return largest;
+}
+
+void ParameterStore::slide_gradients(Backend& backend, std::int64_t begin) {
+  slide_ = begin;
+  const auto end = std::ranges::upper_bound(layer_ends_, begin);
+  const auto in_layer = [&](const Parameter& p) { return end != layer_ends_.end() && p.offset < *end; };
+  auto p = std::ranges::lower_bound(list_, begin, {}, &Parameter::offset);
+  for (; p != list_.end() && in_layer(*p); ++p)
+    backend.clear(gradients_ + (p->offset + p->size - begin), p->end() - p->offset - p->size);
 }
 
 void ParameterStore::allocate(Backend& backend, std::uint64_t seed) {

@@ -61,15 +61,10 @@ class Transport {
   virtual bool progress() = 0;
   /// Waits until nothing is pending. Throws Error on a dead peer or after the deadline.
   virtual void finish() = 0;
-  /// The part of a reduced range whose checksums this rank verifies: all of it where sums arrive in
-  /// messages, its own slice where all ranks read the one result that its owner wrote.
-  virtual WordRange to_verify(WordRange range) const = 0;
 
   /// The tail of a step, small: sums `sums` mod 2^32 and takes the maximum of `maxima`, both in place on
   /// every rank. Sizes are the same on every rank. Waits; nothing else may be pending.
   virtual void combine(std::span<std::uint32_t> sums, std::span<std::uint32_t> maxima) = 0;
-  /// Bitwise AND of a control word over all ranks. Waits; nothing else may be pending.
-  virtual std::uint32_t agree(std::uint32_t word) = 0;
 };
 
 /// Slices and exponents are cut at blocks of this many words.

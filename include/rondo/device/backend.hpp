@@ -2,8 +2,8 @@
 ///
 /// Every operation is deterministic: same inputs, same bits. Outputs do not overlap inputs unless an
 /// operation says so. Operations check no shapes; layers do, once, when they are built. Tensors are device
-/// memory; tables of one number a block or row (scales, max_bits, squares, losses, block_decay) are host
-/// memory.
+/// memory; tables of one number a block or row (scales, max_bits, checksums, squares, losses, block_decay)
+/// are host memory.
 #pragma once
 
 #include <cstddef>
@@ -58,6 +58,7 @@ class Backend {
   /// the same pointer where the device reads host memory. Without a scratch the device keeps the data of the
   /// last kStaged calls itself.
   virtual const real* stage(std::span<const real> host, real* scratch) = 0;
+  virtual void clear(real* to, std::int64_t n) = 0;  ///< to = 0
 
   // -- matrix products ---------------------------------------------------------------------------
   /// c (+)= op(a) op(b), op = transpose where asked. Accumulates in float32.
@@ -106,9 +107,10 @@ class Backend {
                             Matrix gradient) = 0;
 
   // -- exchange and optimizer, on whole arenas of n = blocks * kBlock values -------------------------
-  /// q (+)= rint(g * scales[block]) and max_bits[block] = max(max_bits[block], bits of |g|).
+  /// q (+)= rint(g * scales[block]) and max_bits[block] = max(max_bits[block], bits of |g|). Unless it is
+  /// null, checksums[block] = sum over the block of (2i + 1) * q[i], mod 2^32.
   virtual void quantise(std::uint32_t* q, const real* g, std::int64_t blocks, const float* scales, bool add,
-                        std::uint32_t* max_bits) = 0;
+                        std::uint32_t* max_bits, std::uint32_t* checksums) = 0;
   /// Sum of squares of every block, in one fixed order within a block.
   virtual void block_squares(GradientView g, std::int64_t blocks, double* squares) = 0;
   /// One pass; block_decay[block] is 0 or 1 and multiplies the weight decay.

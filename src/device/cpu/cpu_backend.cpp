@@ -46,6 +46,8 @@ void CpuBackend::copy_out(void* host, const void* device, std::size_t bytes) {
   if (bytes != 0) std::memcpy(host, device, bytes);
 }
 
+void CpuBackend::clear(real* to, std::int64_t n) { std::fill_n(to, n, 0.0f); }
+
 void CpuBackend::matmul(Operand a, bool transpose_a, Operand b, bool transpose_b, Matrix c, bool accumulate) {
   const bool empty = a.rows * a.cols == 0 || b.rows * b.cols == 0;
   if (!empty) return products_.run(a, transpose_a, b, transpose_b, c, accumulate);
@@ -56,10 +58,11 @@ void CpuBackend::to_bfloat16(std::uint16_t* to, const real* from, std::int64_t n
 }
 
 void CpuBackend::quantise(std::uint32_t* q, const real* g, std::int64_t blocks, const float* scales, bool add,
-                          std::uint32_t* max_bits) {
+                          std::uint32_t* max_bits, std::uint32_t* checksums) {
   for (std::int64_t b = 0; b < blocks; ++b) {
     const std::uint32_t bits = simd_.quantise(q + b * kBlock, g + b * kBlock, kBlock, scales[b], add);
     if (bits > max_bits[b]) max_bits[b] = bits;
+    if (checksums != nullptr) checksums[b] = simd_.checksum(q + b * kBlock, kBlock);  // still in the cache
   }
 }
 

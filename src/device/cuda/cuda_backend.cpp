@@ -73,13 +73,16 @@ const real* CudaBackend::stage(std::span<const real> host, real* scratch) {
   return static_cast<const real*>(staged_.send(host.data(), host.size_bytes(), scratch));
 }
 
+void CudaBackend::clear(real* to, std::int64_t n) {
+  if (n == 0) return;
+  check(cudaMemsetAsync(to, 0, static_cast<std::size_t>(n) * sizeof(real), stream_), "zeroing memory");
+}
+
 void CudaBackend::matmul(Operand a, bool transpose_a, Operand b, bool transpose_b, Matrix c,
                          bool accumulate) {
   const bool empty = a.rows * a.cols == 0 || b.rows * b.cols == 0;
   if (!empty) return products_.run(a, transpose_a, b, transpose_b, c, accumulate);
-  if (!accumulate && c.size() > 0)
-    check(cudaMemsetAsync(c.data, 0, static_cast<std::size_t>(c.size()) * sizeof(real), stream_),
-          "zeroing memory");
+  if (!accumulate) clear(c.data, c.size());
 }
 
 void CudaBackend::to_bfloat16(std::uint16_t* to, const real* from, std::int64_t n) {
@@ -88,13 +91,15 @@ void CudaBackend::to_bfloat16(std::uint16_t* to, const real* from, std::int64_t 
 }
 
 void CudaBackend::quantise(std::uint32_t* q, const real* g, std::int64_t blocks, const float* scales,
-                           bool add, std::uint32_t* max_bits) {
-  auto* largest = results_.place<std::uint32_t>(blocks);
-  kernels::quantise(q, g, blocks, tables_.table(scales, blocks), add, largest, stream_);
+                           bool add, std::uint32_t* max_bits, std::uint32_t* checksums) {
+  const bool sums = checksums != nullptr;
+  auto* place = results_.place<std::uint32_t>(2 * blocks);
+  kernels::quantise(q, g, blocks, tables_.table(scales, blocks), add, place, sums ? place + blocks : nullptr,
+                    stream_);
   check_launch("quantise");
-  const auto* bits = results_.fetch<std::uint32_t>(blocks);
-  for (std::int64_t b = 0; b < blocks; ++b)
-    if (bits[b] > max_bits[b]) max_bits[b] = bits[b];
+  const auto* found = results_.fetch<std::uint32_t>(sums ? 2 * blocks : blocks);
+  for (std::int64_t b = 0; b < blocks; ++b) max_bits[b] = std::max(max_bits[b], found[b]);
+  if (sums) std::copy_n(found + blocks, blocks, checksums);
 }
 
 void CudaBackend::block_squares(GradientView g, std::int64_t blocks, double* squares) {
