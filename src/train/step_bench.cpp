@@ -18,7 +18,7 @@ class Contender {
  public:
   Contender(RunConfig config, Communicator& comm, std::int64_t turns) : config_(std::move(config)) {
     together(comm, [&] {
-      backend_ = make_backend(config_.device);
+      backend_ = make_backend(config_.device, comm.local_rank(), comm.local_size());
       config_.task->open();
     });
     const std::int64_t steps = (turns + 1) * (kBlockSteps + kWarmUp);

@@ -42,6 +42,8 @@ struct GradientView {
 
 class Backend {
  public:
+  static constexpr int kStaged = 8;  ///< a batch is three, so that the next may come while one is in work
+
   virtual ~Backend() = default;
   virtual std::string name() const = 0;
   /// Everything about this device that can change bits, for the numerics fingerprint: library versions,
@@ -58,7 +60,8 @@ class Backend {
   virtual void copy_in(void* device, const void* host, std::size_t bytes) = 0;
   virtual void copy_out(void* host, const void* device, std::size_t bytes) = 0;
   /// A device view of host data, valid while the host data are unchanged and until `scratch` is reused:
-  /// the same pointer where the device reads host memory.
+  /// the same pointer where the device reads host memory. Without a scratch the device keeps the data of the
+  /// last kStaged calls itself.
   virtual const real* stage(std::span<const real> host, real* scratch) = 0;
   virtual void clear(void* device, std::size_t bytes) = 0;  ///< to zeros
 
@@ -134,7 +137,8 @@ struct DeviceOptions {
 
 /// Is a kind usable here? An empty text means yes, else why not, in words for a user.
 std::string why_not(const std::string& kind);
-/// The backend of a kind; "auto" takes the best that is usable and writes it back to `options.kind`.
-std::unique_ptr<Backend> make_backend(DeviceOptions& options);
+/// The backend of a kind; "auto" takes the best that is usable and writes it back to `options.kind`. Ranks of
+/// one host take a GPU each, by their local rank.
+std::unique_ptr<Backend> make_backend(DeviceOptions& options, int local_rank = 0, int local_size = 1);
 
 }  // namespace rondo

@@ -7,7 +7,7 @@
 #include <cstring>
 #include <vector>
 
-#include "rondo/core/digest.hpp"
+#include "probe.hpp"
 #include "rondo/core/error.hpp"
 
 namespace rondo {
@@ -28,25 +28,6 @@ class HostBuffer : public Buffer {
   std::size_t bytes_;
   void* data_ = nullptr;
 };
-
-// Products with odd and even shapes in both precisions, an activation and an update: if two machines differ
-// in their numerics, it is here that it shows.
-std::string probe(CpuBackend& backend) {
-  Digest digest;
-  for (const std::int64_t n : {16, 61, 192}) {
-    std::vector<float> a(static_cast<std::size_t>(n * n)), b(a.size()), c(a.size()),
-        bias(static_cast<std::size_t>(n));
-    const RandomStream stream{1, Purpose::test, static_cast<std::uint32_t>(n), 0};
-    for (std::size_t i = 0; i < a.size(); ++i)
-      a[i] = stream.uniform(i) - 0.5f, b[i] = stream.uniform(i + a.size());
-    const Matrix ma{a.data(), n, n}, mb{b.data(), n, n}, mc{c.data(), n, n};
-    backend.matmul(ma, false, mb, true, mc, false);
-    backend.matmul(mb, true, ma, false, mc, true);
-    backend.bias_activation(mc, bias.data(), Activation::gelu, nullptr);
-    digest.add(std::as_bytes(std::span(c)));
-  }
-  return digest.hex();
-}
 
 }  // namespace
 
