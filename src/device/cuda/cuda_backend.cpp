@@ -73,16 +73,15 @@ const real* CudaBackend::stage(std::span<const real> host, real* scratch) {
   return static_cast<const real*>(staged_.send(host.data(), host.size_bytes(), scratch));
 }
 
-void CudaBackend::clear(real* to, std::int64_t n) {
-  if (n == 0) return;
-  check(cudaMemsetAsync(to, 0, static_cast<std::size_t>(n) * sizeof(real), stream_), "zeroing memory");
+void CudaBackend::clear(void* device, std::size_t bytes) {
+  if (bytes != 0) check(cudaMemsetAsync(device, 0, bytes, stream_), "zeroing memory");
 }
 
 void CudaBackend::matmul(Operand a, bool transpose_a, Operand b, bool transpose_b, Matrix c,
                          bool accumulate) {
   const bool empty = a.rows * a.cols == 0 || b.rows * b.cols == 0;
   if (!empty) return products_.run(a, transpose_a, b, transpose_b, c, accumulate);
-  if (!accumulate) clear(c.data, c.size());
+  if (!accumulate) clear(c.data, static_cast<std::size_t>(c.size()) * sizeof(real));
 }
 
 void CudaBackend::to_bfloat16(std::uint16_t* to, const real* from, std::int64_t n) {
@@ -92,34 +91,30 @@ void CudaBackend::to_bfloat16(std::uint16_t* to, const real* from, std::int64_t 
 
 void CudaBackend::quantise(std::uint32_t* q, const real* g, std::int64_t blocks, const float* scales,
                            bool add, std::uint32_t* max_bits, std::uint32_t* checksums) {
-  const bool sums = checksums != nullptr;
-  auto* place = results_.place<std::uint32_t>(2 * blocks);
-  kernels::quantise(q, g, blocks, tables_.table(scales, blocks), add, place, sums ? place + blocks : nullptr,
-                    stream_);
+  kernels::quantise(q, g, blocks, scales, add, max_bits, checksums, stream_);
   check_launch("quantise");
-  const auto* found = results_.fetch<std::uint32_t>(sums ? 2 * blocks : blocks);
-  for (std::int64_t b = 0; b < blocks; ++b) max_bits[b] = std::max(max_bits[b], found[b]);
-  if (sums) std::copy_n(found + blocks, blocks, checksums);
+}
+
+void CudaBackend::checksum(const std::uint32_t* q, std::int64_t blocks, std::uint32_t* checksums) {
+  kernels::checksum(q, blocks, checksums, stream_);
+  check_launch("checksum");
 }
 
 void CudaBackend::block_squares(GradientView g, std::int64_t blocks, double* squares) {
-  auto* sums = results_.place<double>(blocks);
-  kernels::block_squares(g.values, g.fixed, tables_.table(g.block_scale, blocks), blocks, sums, stream_);
+  kernels::block_squares(g.values, g.fixed, g.block_scale, blocks, squares, stream_);
   check_launch("block_squares");
-  std::copy_n(results_.fetch<double>(blocks), blocks, squares);
 }
 
 void CudaBackend::adamw(real* w, real* m, real* v, GradientView g, std::int64_t blocks,
                         const float* block_decay, AdamWStep step) {
-  kernels::adamw(w, m, v, g.values, g.fixed, tables_.table(g.block_scale, blocks), blocks,
-                 tables_.table(block_decay, blocks), step, stream_);
+  kernels::adamw(w, m, v, g.values, g.fixed, g.block_scale, blocks, block_decay, step, stream_);
   check_launch("adamw");
 }
 
 void CudaBackend::sgd(real* w, real* momentum, GradientView g, std::int64_t blocks, const float* block_decay,
                       float rate, float beta, float decay) {
-  kernels::sgd(w, momentum, g.values, g.fixed, tables_.table(g.block_scale, blocks), blocks,
-               tables_.table(block_decay, blocks), rate, beta, decay, stream_);
+  kernels::sgd(w, momentum, g.values, g.fixed, g.block_scale, blocks, block_decay, rate, beta, decay,
+               stream_);
   check_launch("sgd");
 }
 

@@ -1,7 +1,7 @@
 // Backend on one NVIDIA card: cuBLAS for matrix products, the kernels of kernels/ for the rest.
 //
-// All work is queued on one stream, in order; the host waits only where it needs a result (losses, squares,
-// maxima, a wrong id, copy_out). Used by the thread that made it.
+// All work is queued on one stream, in order; the host waits only where it needs a result (a wrong id,
+// copy_out). Used by the thread that made it.
 #pragma once
 
 #include "memory.hpp"
@@ -18,11 +18,13 @@ class CudaBackend : public Backend {
 
   std::string name() const override { return "cuda"; }
   std::string numerics() override;
+  bool reads_host_memory() const override { return false; }
+  void* stream() override { return stream_; }
   std::unique_ptr<Buffer> allocate(std::size_t bytes) override;
   void copy_in(void* device, const void* host, std::size_t bytes) override;
   void copy_out(void* host, const void* device, std::size_t bytes) override;
   const real* stage(std::span<const real> host, real* scratch) override;
-  void clear(real* to, std::int64_t n) override;
+  void clear(void* device, std::size_t bytes) override;
 
   void matmul(Operand a, bool transpose_a, Operand b, bool transpose_b, Matrix c, bool accumulate) override;
   void to_bfloat16(std::uint16_t* to, const real* from, std::int64_t n) override;
@@ -51,6 +53,7 @@ class CudaBackend : public Backend {
 
   void quantise(std::uint32_t* q, const real* g, std::int64_t blocks, const float* scales, bool add,
                 std::uint32_t* max_bits, std::uint32_t* checksums) override;
+  void checksum(const std::uint32_t* q, std::int64_t blocks, std::uint32_t* checksums) override;
   void block_squares(GradientView g, std::int64_t blocks, double* squares) override;
   void adamw(real* w, real* m, real* v, GradientView g, std::int64_t blocks, const float* block_decay,
              AdamWStep step) override;

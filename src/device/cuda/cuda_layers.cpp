@@ -99,10 +99,9 @@ void CudaBackend::scatter_taps(Matrix dtaps, ConvShape shape, Matrix dx) {
 void CudaBackend::squared_loss(Matrix prediction, Matrix target, Matrix weights, real scale, double* losses,
                                Matrix gradient) {
   const std::int64_t rows = target.rows;
-  kernels::squared_loss(prediction.data, target.data, weights.data, rows, target.cols, scale,
-                        results_.place<double>(rows), gradient.data, stream_);
+  kernels::squared_loss(prediction.data, target.data, weights.data, rows, target.cols, scale, losses,
+                        gradient.data, stream_);
   check_launch("squared_loss");
-  std::copy_n(results_.fetch<double>(rows), rows, losses);
 }
 
 void CudaBackend::pinball_loss(Matrix prediction, Matrix target, Matrix weights,
@@ -112,10 +111,8 @@ void CudaBackend::pinball_loss(Matrix prediction, Matrix target, Matrix weights,
   const std::vector<float> levels(quantiles.begin(), quantiles.end());
   const auto count = static_cast<std::int64_t>(levels.size());
   kernels::pinball_loss(prediction.data, target.data, weights.data, rows, target.cols,
-                        tables_.table(levels.data(), count), count, scale, results_.place<double>(rows),
-                        gradient.data, stream_);
+                        tables_.table(levels.data(), count), count, scale, losses, gradient.data, stream_);
   check_launch("pinball_loss");
-  std::copy_n(results_.fetch<double>(rows), rows, losses);
 }
 
 }  // namespace rondo
