@@ -1,4 +1,5 @@
 #include "cuda_backend.hpp"
+
 #include "kernels/launch.hpp"
 #include "probe.hpp"
 #include "rondo/core/error.hpp"
