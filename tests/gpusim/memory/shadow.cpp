@@ -5,10 +5,10 @@
 
 namespace gpusim {
 
-void Shadow::set_valid(size_t offset, size_t size, bool valid) { std::memset(valid_.data() + offset, valid, size); }
+void Shadow::set_valid(size_t offset, size_t size, bool valid) { std::memset(valid_.get() + offset, valid, size); }
 
 void Shadow::copy_valid(size_t offset, const Shadow& from, size_t from_offset, size_t size) {
-  std::memmove(valid_.data() + offset, from.valid_.data() + from_offset, size);
+  std::memmove(valid_.get() + offset, from.valid_.get() + from_offset, size);
 }
 
 Shadow::Page& Shadow::page(size_t index, size_t offset, size_t size) {

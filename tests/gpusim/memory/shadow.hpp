@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <cstdint>
+#include <cstdlib>
 #include <memory>
 #include <vector>
 
@@ -29,7 +30,8 @@ struct Range {
 
 class Shadow {
  public:
-  explicit Shadow(size_t size) : valid_(size), pages_((size + page_bytes - 1) / page_bytes) {}
+  explicit Shadow(size_t size)
+      : valid_(static_cast<uint8_t*>(std::calloc(size + 1, 1))), pages_((size + page_bytes - 1) / page_bytes) {}
 
   // The first byte of [offset, offset + size) that nobody has written, or -1.
   int64_t first_invalid(size_t offset, size_t size) const {
@@ -72,7 +74,10 @@ class Shadow {
   template <class Done>
   void runs(const std::vector<size_t>& sorted, bool writes, Done done);
 
-  std::vector<uint8_t> valid_;
+  struct Free {
+    void operator()(uint8_t* p) const { std::free(p); }
+  };
+  std::unique_ptr<uint8_t[], Free> valid_;  // calloc: pages that nobody touches cost nothing
   std::vector<std::unique_ptr<Page>> pages_;
   std::vector<size_t> marked_;  // pages with marks
 };

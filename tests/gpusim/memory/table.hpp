@@ -21,7 +21,7 @@ struct Allocation {
   int device;
   std::string name;
   uint8_t* data;  // where the simulator finds the bytes
-  std::unique_ptr<uint8_t[]> storage;
+  std::unique_ptr<uint8_t[], void (*)(void*)> storage;
   Shadow shadow;
   History history;
   bool freed = false;
