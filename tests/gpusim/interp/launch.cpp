@@ -209,6 +209,7 @@ void run_launch(Launch& launch) {
     block.order.known.clear();
     std::fill(block.shared.begin(), block.shared.end(), 0xff);
     block.shared_shadow->set_valid(0, shared, false);
+    block.shared_shadow->forget_before(block.order.now);
     block.ready.clear();
     for (uint32_t id = 0; id < block.threads.size(); ++id) {
       prepare(block.threads[id], block, static_cast<uint16_t>(id));

@@ -35,19 +35,18 @@ Conflict Shadow::touch(size_t offset, size_t size, Access how, uint16_t me, cons
   return conflict;
 }
 
-void Shadow::check(const Cell& c, Access how, uint16_t me, const BlockOrder& order, Conflict& conflict) {
+void Shadow::check(const Cell& c, Access how, uint16_t me, const BlockOrder& order, Conflict& conflict) const {
   if (conflict.found) return;
   bool quiet = how.atomic && c.w_atomic;
-  if (c.w_stamp && !quiet && !order.before(c.w_stamp, c.w_block, c.w_tid, me)) {
+  if (c.w_stamp >= base_ && !quiet && !order.before(c.w_stamp, c.w_block, c.w_tid, me)) {
     conflict = {true, true, c.w_atomic, c.w_block, c.w_tid};
     return;
   }
-  if (!how.write || c.r_stamp < order.launch_base || (how.atomic && c.r_atomic)) return;
+  if (!how.write || c.r_stamp < std::max(order.launch_base, base_) || (how.atomic && c.r_atomic)) return;
   if (c.r_block == Conflict::many_blocks) {
     conflict = {true, false, c.r_atomic, Conflict::many_blocks, -1};
   } else if (c.r_warp == many_warps) {
-    if (!(c.r_block == order.block && c.r_stamp < order.barrier_stamp) &&
-        !order.before(c.r_stamp, c.r_block, 0xffff, me))
+    if (!order.before(c.r_stamp, c.r_block, many_warps, me))
       conflict = {true, false, c.r_atomic, c.r_block, -1};
   } else {
     for (uint32_t lanes = c.r_lanes; lanes; lanes &= lanes - 1) {
@@ -60,7 +59,7 @@ void Shadow::check(const Cell& c, Access how, uint16_t me, const BlockOrder& ord
   }
 }
 
-void Shadow::record(Cell& c, Access how, uint16_t me, const BlockOrder& order) {
+void Shadow::record(Cell& c, Access how, uint16_t me, const BlockOrder& order) const {
   uint16_t warp = me / 32;
   uint32_t lane = 1u << (me % 32);
   if (how.write) {
@@ -73,8 +72,8 @@ void Shadow::record(Cell& c, Access how, uint16_t me, const BlockOrder& order) {
     return;
   }
   // Readers that the newcomer is ordered after need not be remembered.
-  bool stale = c.r_stamp < order.launch_base || (c.r_block == order.block && c.r_stamp < order.barrier_stamp);
-  if (stale || c.r_stamp == 0) {
+  bool stale = c.r_stamp < std::max(order.launch_base, base_) || (c.r_block == order.block && c.r_stamp < order.barrier_stamp);
+  if (stale) {
     c.r_block = order.block;
     c.r_warp = warp;
     c.r_lanes = lane;

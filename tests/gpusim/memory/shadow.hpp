@@ -42,6 +42,9 @@ class Shadow {
   void set_valid(size_t offset, size_t size, bool valid);
   void copy_valid(size_t offset, const Shadow& from, size_t from_offset, size_t size);
 
+  // Accesses older than this stamp are of no interest: shared memory begins anew with each block.
+  void forget_before(uint32_t stamp) { base_ = stamp; }
+
   // Records an access by thread `me` and says which earlier one is not ordered before it.
   Conflict touch(size_t offset, size_t size, Access how, uint16_t me, const BlockOrder& order);
 
@@ -69,8 +72,8 @@ class Shadow {
   };
 
   Page& page(size_t index, size_t offset, size_t size);
-  static void check(const Cell& c, Access how, uint16_t me, const BlockOrder& order, Conflict& conflict);
-  static void record(Cell& c, Access how, uint16_t me, const BlockOrder& order);
+  void check(const Cell& c, Access how, uint16_t me, const BlockOrder& order, Conflict& conflict) const;
+  void record(Cell& c, Access how, uint16_t me, const BlockOrder& order) const;
   template <class Done>
   void runs(const std::vector<size_t>& sorted, bool writes, Done done);
 
@@ -79,6 +82,7 @@ class Shadow {
   };
   std::unique_ptr<uint8_t[], Free> valid_;  // calloc: pages that nobody touches cost nothing
   std::vector<std::unique_ptr<Page>> pages_;
+  uint32_t base_ = 1;
   std::vector<size_t> marked_;  // pages with marks
 };
 

@@ -11,7 +11,7 @@ namespace gpusim::ptx {
 
 struct Error : std::runtime_error {
   Error(int line, const std::string& what)
-      : std::runtime_error("PTX line " + std::to_string(line) + ": " + what) {}
+      : std::runtime_error(std::string("PTX line ").append(std::to_string(line)).append(": ").append(what)) {}
 };
 
 struct Operand {

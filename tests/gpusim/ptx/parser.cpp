@@ -24,7 +24,7 @@ std::string Module::where(const Location& at) const {
   };
   std::string inner = name(at.file, at.line), outer = name(at.outer_file, at.outer_line);
   if (outer.empty()) return inner;
-  return outer + " (in " + inner + ")";
+  return outer.append(" in ").append(inner);
 }
 
 namespace {
@@ -43,10 +43,10 @@ class Parser {
   Token take() { return tokens_[at_ + 1 < tokens_.size() ? at_++ : at_]; }
   bool accept(std::string_view text) { return is(text) && (take(), true); }
   [[noreturn]] void fail(const std::string& what) const {
-    throw Error(peek().line, what + " at '" + std::string(peek().text) + "'");
+    throw Error(peek().line, std::string(what).append(" at ").append(peek().text));
   }
   void expect(std::string_view text) {
-    if (!accept(text)) fail("expected '" + std::string(text) + "'");
+    if (!accept(text)) fail(std::string("expected ").append(text));
   }
   void skip_line() {
     for (int line = peek().line; peek().line == line && peek().kind != TokenKind::end;) take();

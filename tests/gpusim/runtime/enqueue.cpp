@@ -24,10 +24,12 @@ void enter_piece(const void* begin, size_t bytes, bool write, const EventPtr& ev
 
 struct Work {
   std::vector<gpusim_range> ranges;
-  int (*run)(void*);
-  void* argument;
-  void (*destroy)(void*);
+  int (*run)(void*) = nullptr;
+  void* argument = nullptr;
+  void (*destroy)(void*) = nullptr;
   bool entered = false;
+  Work() = default;
+  Work(const Work&) = delete;
   ~Work() {
     if (destroy) destroy(argument);
   }
@@ -42,7 +44,11 @@ extern "C" {
 
 cudaError_t gpusim_enqueue(cudaStream_t stream, const char* name, const gpusim_range* ranges, size_t count,
                            int (*run)(void*), void* argument, void (*destroy)(void*)) {
-  auto work = std::make_shared<Work>(Work{{ranges, ranges + count}, run, argument, destroy});
+  auto work = std::make_shared<Work>();
+  work->ranges.assign(ranges, ranges + count);
+  work->run = run;
+  work->argument = argument;
+  work->destroy = destroy;
   return api([&] {
     scheduler().enqueue(stream_of(stream), name, guarded([work](Operation& op) {
       if (!work->entered) {
