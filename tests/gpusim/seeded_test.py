@@ -41,7 +41,7 @@ EXPECTED = {
     "copy_beside_a_kernel": (ORDER, "cudaMemcpy", "kernel add"),
     "product_beside_a_kernel": (ORDER, "cublasSgemm", "kernel add"),
     "product_of_uninitialised_memory": ("uninitialised read by a library", "cublasSgemm"),
-    "host_reads_before_synchronisation": (HOST, "reads or writes byte 28"),
+    "host_reads_before_synchronisation": (HOST, "the host reads byte 28"),
     "host_writes_a_buffer_in_flight": (HOST, "writes byte 28"),
     "buffer_reused_by_another_copy": (ORDER, "pinned host memory"),
     "pinned_memory_freed_in_flight": (HOST, "cudaFreeHost"),

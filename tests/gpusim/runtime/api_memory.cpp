@@ -85,18 +85,19 @@ cudaError_t copy(Copy c, cudaMemcpyKind kind, cudaStream_t handle, bool async) {
       return Progress::done;
     }));
     if (!async) scheduler().wait(op);
+    else guard_in_flight(to, c.to, c.size, true, op);
     return cudaSuccess;
   }
   OperationPtr op = scheduler().enqueue(stream, who, guarded([c, who](Operation& o) {
     run_copy(c, o.event, who);
     return Progress::done;
   }));
-  if (!async || !to) scheduler().wait(op);  // into pageable memory a copy is never asynchronous
-  else {
+  if (!async || !to) {  // into pageable memory a copy is never asynchronous
+    scheduler().wait(op);
+  } else {
     guard_in_flight(to, c.to, c.size, true, op);
-    if (from) guard_in_flight(from, c.from, c.size, false, op);
+    guard_in_flight(from, c.from, c.size, false, op);
   }
-  if (async && to && !from) guard_in_flight(to, c.to, c.size, true, op);
   return cudaSuccess;
 }
 

@@ -2,8 +2,8 @@
 // the user's view can be closed while a copy is in flight: touching it then is a bug, and is reported.
 #pragma once
 
-#include "runtime/scheduler.hpp"
 #include "memory/table.hpp"
+#include "runtime/scheduler.hpp"
 
 namespace gpusim {
 

@@ -3,6 +3,7 @@
 #include "interp/thread.hpp"
 #include "report.hpp"
 #include "runtime/config.hpp"
+#include "runtime/pinned.hpp"
 #include "runtime/use.hpp"
 
 namespace gpusim {
@@ -61,7 +62,11 @@ cudaError_t api(const std::function<cudaError_t()>& call) {
   } catch (const UseError& e) {
     report_line(e.what());
     error = e.code;
+  } catch (const std::exception& e) {  // PTX that cannot be read
+    report_line(e.what());
+    error = cudaErrorInvalidDeviceFunction;
   }
+  open_finished();
   if (reports() > 0) poison(cudaErrorLaunchFailure);
   return fail(sticky != cudaSuccess ? sticky : error);
 }

@@ -3,7 +3,7 @@
 
 #include "correct/harness.cuh"
 
-constexpr int n = 512;
+constexpr int n = 1024;
 static __global__ void add(float* y, float v) { y[threadIdx.x] += v; }
 static __global__ void scale(float* y, const float* x) { y[threadIdx.x] = 2 * x[threadIdx.x]; }
 
