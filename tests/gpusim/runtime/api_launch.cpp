@@ -1,6 +1,7 @@
 // What nvcc's generated code calls: registration of images and kernels, and launches.
 #include <cuda_runtime_api.h>
 
+#include <chrono>
 #include <cstring>
 
 #include "interp/thread.hpp"
@@ -19,9 +20,21 @@ struct Configuration {
 };
 thread_local std::vector<Configuration> configurations;
 
-struct CoverageAtExit {
-  ~CoverageAtExit() { write_coverage(); }
+struct AtExit {
+  uint64_t launches = 0, instructions = 0;
+  double seconds = 0;
+  ~AtExit() {
+    write_coverage();
+    if (config().statistics)
+      std::fprintf(stderr, "gpusim: %llu launches, %.3f million instructions in %.3f s: %.1f million a second\n",
+                   static_cast<unsigned long long>(launches), static_cast<double>(instructions) * 1e-6, seconds,
+                   static_cast<double>(instructions) * 1e-6 / std::max(seconds, 1e-9));
+  }
 };
+AtExit& at_exit() {
+  static AtExit a;
+  return a;
+}
 
 // The kernel's ranges become entries in the history of the allocations that it touched.
 void enter_touched(uint64_t, const EventPtr& event) {
@@ -58,7 +71,11 @@ cudaError_t launch(Kernel* kernel, dim3 grid, dim3 block, void** args, size_t sh
                         static uint64_t operations = 0;
                         run->operation = ++operations;
                         run->random.seed(config().seed * 1000003 + operations);
+                        auto begin = std::chrono::steady_clock::now();
                         run_launch(*run);
+                        at_exit().seconds += std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+                        at_exit().instructions += run->executed;
+                        ++at_exit().launches;
                         enter_touched(run->operation, op.event);
                         return Progress::done;
                       }));
@@ -73,7 +90,7 @@ using namespace gpusim;
 extern "C" {
 
 void** __cudaRegisterFatBinary(void* wrapper) {
-  static CoverageAtExit coverage;  // before the program's own exit handlers are registered, so it runs after them
+  at_exit();  // before the program's own exit handlers are registered, so that it runs after them
   return reinterpret_cast<void**>(add_image(wrapper));
 }
 void __cudaRegisterFatBinaryEnd(void**) {}

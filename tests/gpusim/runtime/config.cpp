@@ -26,6 +26,7 @@ Config read() {
   if (const char* v = std::getenv("GPUSIM_PROTECT")) c.protect = *v != '0';
   if (const char* v = std::getenv("GPUSIM_COMPUTE")) std::sscanf(v, "%d.%d", &c.major, &c.minor);
   if (const char* v = std::getenv("GPUSIM_LIMIT")) c.limit = amount(v);
+  if (const char* v = std::getenv("GPUSIM_STATISTICS")) c.statistics = *v == '1';
   if (const char* v = std::getenv("GPUSIM_COVERAGE")) c.coverage = v;
   return c;
 }

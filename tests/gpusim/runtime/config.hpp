@@ -15,6 +15,7 @@ struct Config {
   bool protect = true;                  // GPUSIM_PROTECT=0: do not guard pinned memory in flight
   int major = 7, minor = 5;             // GPUSIM_COMPUTE=8.0: the compute capability to claim
   uint64_t limit = uint64_t{4} << 30;   // GPUSIM_LIMIT: instructions of one launch
+  bool statistics = false;              // GPUSIM_STATISTICS=1: instructions a second, at exit
   std::string coverage;                 // GPUSIM_COVERAGE: a folder
 };
 const Config& config();
