@@ -16,7 +16,8 @@ void Coverage::add(const Program& program) {
   for (const auto& [name, code] : program.functions) {
     bool any = false;
     for (size_t k = 0; k + 1 < code.insns.size(); ++k) any |= code.insns[k].hit;
-    std::vector<Line>& lines = functions_[name];
+    // Functions of the maths library stand in several images, and need not be alike.
+    std::vector<Line>& lines = functions_[name + " " + std::to_string(code.insns.size() - 1)];
     if (!any && !lines.empty()) continue;
     lines.resize(code.insns.size() - 1);
     for (size_t k = 0; k < lines.size(); ++k) {
@@ -36,16 +37,16 @@ void Coverage::merge_into_folder() const {
   for (const auto& [name, lines] : functions_) {
     // A file's name may have 255 bytes, a mangled one more.
     std::string file = folder + "/" + name.substr(0, 180) + "." + std::to_string(std::hash<std::string>{}(name) % 100000) + ".cov";
-    std::vector<bool> before;
+    std::vector<std::string> before;
     std::ifstream in(file);
-    std::string first, line;
-    std::getline(in, first);
-    while (std::getline(in, line)) before.push_back(line.starts_with("1 "));
+    std::string line;
+    std::getline(in, line);
+    while (std::getline(in, line)) before.push_back(line);
     in.close();
-    if (before.size() != lines.size()) before.assign(lines.size(), false);  // another build of the kernel
+    before.resize(lines.size());
     std::ostringstream out;
     out << name << "\n";
-    for (size_t k = 0; k < lines.size(); ++k) out << (lines[k].hit || before[k] ? "1 " : "0 ") << lines[k].text << "\n";
+    for (size_t k = 0; k < lines.size(); ++k) out << (lines[k].hit || before[k] == "1 " + lines[k].text ? "1 " : "0 ") << lines[k].text << "\n";
     std::ofstream(file) << out.str();
   }
   close(lock);
