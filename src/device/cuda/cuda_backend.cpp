@@ -1,7 +1,5 @@
 #include "cuda_backend.hpp"
 
-#include <algorithm>
-
 #include "kernels/launch.hpp"
 #include "probe.hpp"
 #include "rondo/core/error.hpp"
@@ -32,7 +30,8 @@ cudaDeviceProp take_card(int device) {
 
 std::string dotted(int version) { return fmt::format("{}.{}", version / 1000, version % 1000 / 10); }
 
-constexpr int kTables = 8;
+constexpr int kCopies = 4;                                // of tables, that may be on their way
+constexpr std::size_t kSmallCopy = std::size_t{1} << 20;  // bytes; for these the host does not wait
 
 }  // namespace
 
@@ -40,8 +39,9 @@ CudaBackend::CudaBackend(int device)
     : card_(take_card(device)),
       products_(stream_, card_.major >= 8),
       staged_(stream_, kStaged),
-      tables_(stream_, kTables),
-      results_(stream_) {}
+      copied_(stream_, kCopies),
+      quantiles_(stream_, 1),
+      first_wrong_(stream_) {}
 
 CudaBackend::~CudaBackend() { cudaStreamSynchronize(stream_); }  // memory goes next
 
@@ -61,6 +61,7 @@ std::unique_ptr<Buffer> CudaBackend::allocate(std::size_t bytes) {
 
 void CudaBackend::copy_in(void* device, const void* host, std::size_t bytes) {
   if (bytes == 0) return;
+  if (bytes <= kSmallCopy) return void(copied_.send(host, bytes, device));
   check(cudaMemcpyAsync(device, host, bytes, cudaMemcpyHostToDevice, stream_), "copying to the GPU");
   stream_.wait();
 }

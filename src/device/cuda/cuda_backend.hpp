@@ -67,8 +67,10 @@ class CudaBackend : public Backend {
   cudaDeviceProp card_;
   Stream stream_;
   Products products_;
-  Staging staged_, tables_;
-  Results results_;
+  Staging staged_, copied_, quantiles_;  // batches, tables of a step, the quantiles of the last loss
+  std::vector<float> last_quantiles_;
+  const float* quantiles_on_card_ = nullptr;
+  PinnedResult first_wrong_;
   Memory scratch_{Memory::Kind::device};
 };
 

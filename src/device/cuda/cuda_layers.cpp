@@ -1,6 +1,4 @@
 // Layers and losses of the CUDA backend: each hands its shapes to a kernel.
-#include <algorithm>
-
 #include "cuda_backend.hpp"
 #include "kernels/launch.hpp"
 #include "rondo/core/error.hpp"
@@ -66,13 +64,12 @@ void CudaBackend::copy_columns(Matrix wide, std::int64_t at, Matrix narrow, bool
 
 // The host must know of a wrong id before anything follows from it, so it waits here.
 void CudaBackend::embedding(Matrix ids, Matrix table, Matrix y) {
-  using Place = unsigned long long;
-  constexpr Place kNone = ~Place{0};
-  auto* bad = results_.place<Place>(1);
+  constexpr auto kNone = ~0ull;
+  auto* bad = first_wrong_.on_card();
   check(cudaMemsetAsync(bad, 0xff, sizeof kNone, stream_), "clearing a flag");
   kernels::embedding(ids.data, ids.size(), table.data, table.rows, table.cols, y.data, bad, stream_);
   check_launch("embedding");
-  const Place at = *results_.fetch<Place>(1);
+  const auto at = first_wrong_.fetch();
   if (at == kNone) return;
   float id = 0;
   copy_out(&id, ids.data + at, sizeof id);
@@ -107,11 +104,15 @@ void CudaBackend::squared_loss(Matrix prediction, Matrix target, Matrix weights,
 void CudaBackend::pinball_loss(Matrix prediction, Matrix target, Matrix weights,
                                std::span<const double> quantiles, real scale, double* losses,
                                Matrix gradient) {
-  const std::int64_t rows = target.rows;
-  const std::vector<float> levels(quantiles.begin(), quantiles.end());
+  std::vector<float> levels(quantiles.begin(), quantiles.end());
   const auto count = static_cast<std::int64_t>(levels.size());
-  kernels::pinball_loss(prediction.data, target.data, weights.data, rows, target.cols,
-                        tables_.table(levels.data(), count), count, scale, losses, gradient.data, stream_);
+  if (levels != last_quantiles_) {  // a task's stay the same: one copy for all steps
+    quantiles_on_card_ =
+        static_cast<const float*>(quantiles_.send(levels.data(), levels.size() * sizeof(float)));
+    last_quantiles_ = std::move(levels);
+  }
+  kernels::pinball_loss(prediction.data, target.data, weights.data, target.rows, target.cols,
+                        quantiles_on_card_, count, scale, losses, gradient.data, stream_);
   check_launch("pinball_loss");
 }
 

@@ -27,12 +27,11 @@ void* Staging::send(const void* host, std::size_t bytes, void* device) {
   return device;
 }
 
-const void* Results::fetch_bytes(std::size_t bytes) {
-  void* to = pinned_.need(bytes, stream_);
-  if (bytes == 0) return to;
-  check(cudaMemcpyAsync(to, device_.data(), bytes, cudaMemcpyDeviceToHost, stream_), "copying from the GPU");
+unsigned long long PinnedResult::fetch() {
+  check(cudaMemcpyAsync(pinned_.data(), device_.data(), pinned_.bytes(), cudaMemcpyDeviceToHost, stream_),
+        "copying from the GPU");
   stream_.wait();
-  return to;
+  return *static_cast<const unsigned long long*>(pinned_.data());
 }
 
 }  // namespace rondo

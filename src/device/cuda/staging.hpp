@@ -1,5 +1,5 @@
-// Host numbers on their way to the card and results on their way back, through pinned memory: only from there
-// does a copy run beside the host.
+// Host numbers on their way to the card, and one on its way back, through pinned memory: only from there does
+// a copy run beside the host.
 #pragma once
 
 #include <cstdint>
@@ -22,11 +22,6 @@ class Staging {
   /// memory, which stays until `slots` calls later. Returns where the copy will be.
   void* send(const void* host, std::size_t bytes, void* device = nullptr);
 
-  template <class T>
-  const T* table(const T* host, std::int64_t n) {
-    return static_cast<const T*>(send(host, static_cast<std::size_t>(n) * sizeof(T)));
-  }
-
  private:
   struct Slot {
     Memory pinned{Memory::Kind::pinned}, device{Memory::Kind::device};
@@ -37,26 +32,17 @@ class Staging {
   std::size_t next_ = 0;
 };
 
-/// One result at a time: a place on the card, then its copy for the host.
-class Results {
+/// One number that a kernel writes and the host waits for.
+class PinnedResult {
  public:
-  explicit Results(const Stream& stream) : stream_(stream) {}
-
-  template <class T>
-  T* place(std::int64_t n) {
-    return static_cast<T*>(device_.need(static_cast<std::size_t>(n) * sizeof(T), stream_));
-  }
-  /// Waits for the stream and returns the first n numbers of the place, valid until the next call.
-  template <class T>
-  const T* fetch(std::int64_t n) {
-    return static_cast<const T*>(fetch_bytes(static_cast<std::size_t>(n) * sizeof(T)));
-  }
+  explicit PinnedResult(const Stream& stream) : stream_(stream) {}
+  unsigned long long* on_card() { return static_cast<unsigned long long*>(device_.data()); }
+  unsigned long long fetch();  ///< waits for the stream
 
  private:
-  const void* fetch_bytes(std::size_t bytes);
-
   const Stream& stream_;
-  Memory device_{Memory::Kind::device}, pinned_{Memory::Kind::pinned};
+  Memory device_{Memory::Kind::device, sizeof(unsigned long long)};
+  Memory pinned_{Memory::Kind::pinned, sizeof(unsigned long long)};
 };
 
 }  // namespace rondo
