@@ -26,24 +26,42 @@ namespace {
 
 std::string demangled(const std::string& name) {
   int status = 0;
-  std::unique_ptr<char, void (*)(void*)> text(abi::__cxa_demangle(name.c_str(), nullptr, nullptr, &status), std::free);
+  std::unique_ptr<char, void (*)(void*)> text(abi::__cxa_demangle(name.c_str(), nullptr, nullptr, &status),
+                                              std::free);
   if (!text) return name;
   std::string full = text.get();
   return full.substr(0, full.find('('));
 }
 
 const std::map<std::string, uint32_t>& special_registers() {
-  static const std::map<std::string, uint32_t> map{
-      {"%tid.x", slot::tid_x},       {"%tid.y", slot::tid_y},       {"%tid.z", slot::tid_z},
-      {"%ntid.x", slot::ntid_x},     {"%ntid.y", slot::ntid_y},     {"%ntid.z", slot::ntid_z},
-      {"%ctaid.x", slot::ctaid_x},   {"%ctaid.y", slot::ctaid_y},   {"%ctaid.z", slot::ctaid_z},
-      {"%nctaid.x", slot::nctaid_x}, {"%nctaid.y", slot::nctaid_y}, {"%nctaid.z", slot::nctaid_z},
-      {"%laneid", slot::laneid},     {"%warpid", slot::warpid},     {"%nwarpid", slot::nwarpid},
-      {"%lanemask_eq", slot::lanemask_eq}, {"%lanemask_lt", slot::lanemask_lt}, {"%lanemask_le", slot::lanemask_le},
-      {"%lanemask_gt", slot::lanemask_gt}, {"%lanemask_ge", slot::lanemask_ge},
-      {"%dynamic_smem_size", slot::dynamic_bytes}, {"%total_smem_size", slot::total_bytes},
-      {"%clock", slot::clock},       {"%clock64", slot::clock},     {"%globaltimer", slot::clock},
-      {"%smid", slot::zero},         {"%nsmid", slot::one},         {"WARP_SZ", slot::nwarpid}};
+  static const std::map<std::string, uint32_t> map{{"%tid.x", slot::tid_x},
+                                                   {"%tid.y", slot::tid_y},
+                                                   {"%tid.z", slot::tid_z},
+                                                   {"%ntid.x", slot::ntid_x},
+                                                   {"%ntid.y", slot::ntid_y},
+                                                   {"%ntid.z", slot::ntid_z},
+                                                   {"%ctaid.x", slot::ctaid_x},
+                                                   {"%ctaid.y", slot::ctaid_y},
+                                                   {"%ctaid.z", slot::ctaid_z},
+                                                   {"%nctaid.x", slot::nctaid_x},
+                                                   {"%nctaid.y", slot::nctaid_y},
+                                                   {"%nctaid.z", slot::nctaid_z},
+                                                   {"%laneid", slot::laneid},
+                                                   {"%warpid", slot::warpid},
+                                                   {"%nwarpid", slot::nwarpid},
+                                                   {"%lanemask_eq", slot::lanemask_eq},
+                                                   {"%lanemask_lt", slot::lanemask_lt},
+                                                   {"%lanemask_le", slot::lanemask_le},
+                                                   {"%lanemask_gt", slot::lanemask_gt},
+                                                   {"%lanemask_ge", slot::lanemask_ge},
+                                                   {"%dynamic_smem_size", slot::dynamic_bytes},
+                                                   {"%total_smem_size", slot::total_bytes},
+                                                   {"%clock", slot::clock},
+                                                   {"%clock64", slot::clock},
+                                                   {"%globaltimer", slot::clock},
+                                                   {"%smid", slot::zero},
+                                                   {"%nsmid", slot::one},
+                                                   {"WARP_SZ", slot::nwarpid}};
   return map;
 }
 
@@ -51,14 +69,16 @@ size_t align_up(size_t at, size_t align) { return (at + align - 1) / align * ali
 
 class FunctionDecoder {
  public:
-  FunctionDecoder(Program& program, const ptx::Function& f, Code& code, const std::map<std::string, uint64_t>& globals,
+  FunctionDecoder(Program& program, const ptx::Function& f, Code& code,
+                  const std::map<std::string, uint64_t>& globals,
                   const std::map<std::string, uint64_t>& module_shared)
       : program_(program), f_(f), code_(code), globals_(globals), shared_(module_shared) {}
 
   // Slots and offsets first: a call needs the callee's layout.
   void lay_out(size_t shared_begin) {
     slots_ = special_registers();
-    for (const std::string& r : f_.registers) slots_.emplace(r, static_cast<uint32_t>(slot::count + slots_.size()));
+    for (const std::string& r : f_.registers)
+      slots_.emplace(r, static_cast<uint32_t>(slot::count + slots_.size()));
     next_ = static_cast<uint32_t>(slot::count + slots_.size());
     size_t bytes = align_up((next_ + most_constants()) * 8, 16);
     auto parameter = [&](const ptx::Variable& v) {
@@ -119,8 +139,10 @@ class FunctionDecoder {
   size_t most_constants() const {
     std::set<std::tuple<std::string, int, uint64_t>> distinct;
     std::function<void(const ptx::Operand&)> visit = [&](const ptx::Operand& o) {
-      if (o.kind == ptx::Operand::immediate) distinct.emplace("", o.float_width, o.bits);
-      else if (!o.text.empty() && !slots_.count(o.text)) distinct.emplace(o.text, 0, static_cast<uint64_t>(o.offset));
+      if (o.kind == ptx::Operand::immediate)
+        distinct.emplace("", o.float_width, o.bits);
+      else if (!o.text.empty() && !slots_.count(o.text))
+        distinct.emplace(o.text, 0, static_cast<uint64_t>(o.offset));
       for (const ptx::Operand& part : o.parts) visit(part);
     };
     for (const ptx::Statement& s : f_.statements)
@@ -142,16 +164,19 @@ class FunctionDecoder {
       if (o.float_width == 64 && type == "f32")
         return constant(std::bit_cast<uint32_t>(static_cast<float>(std::bit_cast<double>(o.bits))));
       if (o.float_width == 32 && type == "f64")
-        return constant(std::bit_cast<uint64_t>(static_cast<double>(std::bit_cast<float>(static_cast<uint32_t>(o.bits)))));
+        return constant(std::bit_cast<uint64_t>(
+            static_cast<double>(std::bit_cast<float>(static_cast<uint32_t>(o.bits)))));
       return constant(o.bits);
     }
     if (o.text == "_") return slot::sink;
     if (o.text == "WARP_SZ") return constant(32);
     auto it = slots_.find(o.text);
     if (it != slots_.end()) return it->second;
-    if (auto g = globals_.find(o.text); g != globals_.end()) return constant(g->second + static_cast<uint64_t>(o.offset));
+    if (auto g = globals_.find(o.text); g != globals_.end())
+      return constant(g->second + static_cast<uint64_t>(o.offset));
     if (auto s = shared_.find(o.text); s != shared_.end())
-      return s->second == dynamic ? uint32_t{slot::dynamic_shared} : constant(s->second + static_cast<uint64_t>(o.offset));
+      return s->second == dynamic ? uint32_t{slot::dynamic_shared}
+                                  : constant(s->second + static_cast<uint64_t>(o.offset));
     if (auto p = parameters_.find(o.text); p != parameters_.end())
       return constant(p->second.offset + static_cast<uint64_t>(o.offset));
     throw std::runtime_error("unknown name " + o.text);
@@ -217,7 +242,8 @@ class FunctionDecoder {
       i.wanted = !s.guard_negated;
     }
     operands(s, i);
-    for (auto pick : {pick_warp, pick_control, pick_memory, pick_atomic, pick_compare, pick_convert, pick_float, pick_bits, pick_integer})
+    for (auto pick : {pick_warp, pick_control, pick_memory, pick_atomic, pick_compare, pick_convert,
+                      pick_float, pick_bits, pick_integer})
       if (!i.run && (i.run = pick(s, i))) break;
     if (!i.run) {
       i.run = unknown_opcode;
