@@ -68,6 +68,11 @@ cudaError_t gpusim_enqueue(cudaStream_t stream, const char* name, const gpusim_r
   });
 }
 
+void gpusim_progress_in_background() {
+  std::lock_guard lock(scheduler().mutex);
+  scheduler().run_in_background();
+}
+
 void* gpusim_bytes(const void* p) { return bytes_of(memory().find(reinterpret_cast<uint64_t>(p)), p); }
 
 void gpusim_report(const char* kind, const char* text) { report(kind, text); }
