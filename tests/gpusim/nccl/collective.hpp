@@ -1,58 +1,54 @@
-// One all-reduce between processes, as a state machine that is asked again until it is done: ranks first tell
-// each other what they are about to do, which finds a mismatch that would hang or corrupt a real NCCL.
+// One collective operation as a state machine that never blocks: the scheduler calls it until it is done.
 #pragma once
 
-#define OMPI_SKIP_MPICXX 1  // the old C++ interface is another library
-#include <mpi.h>
-#include <nccl.h>
-
-#include <cstdint>
+#include <memory>
 #include <string>
-#include <vector>
 
-// The communicator behind NCCL's handle.
-struct ncclComm {
-  MPI_Comm mpi = MPI_COMM_NULL;
-  int rank = 0, size = 1;
-  ncclResult_t state = ncclInProgress;
-  std::string error;
-  uint64_t started = 0;  // collectives, for the headers
-  // Joining: the duplicate of MPI's world, then who has which card.
-  int phase = 0;
-  MPI_Request request = MPI_REQUEST_NULL;
-  uint64_t card = 0;
-  std::vector<uint64_t> cards;
-};
+#include "nccl/segment.hpp"
 
 namespace gpusim {
 
-// Takes part in joining; sets comm.state when it is over.
-void advance_joining(ncclComm& comm);
+enum Kind { all_reduce, broadcast, reduce, all_gather, reduce_scatter };
 
-class AllReduce {
+struct Communicator {
+  Segment* segment = nullptr;
+  int rank = 0, ranks = 1;
+  uint64_t chunks = 0;              // posted so far
+  uint64_t collectives = 0;         // enqueued so far
+  std::atomic<bool> failed{false};  // as asked for; every later look at its state says so
+  const void* active = nullptr;     // operations of a communicator run one at a time
+  std::atomic<bool> aborted{false};
+  std::string last_error;
+  ~Communicator() {
+    if (segment) segment->leave();
+  }
+};
+
+class Collective {
  public:
-  AllReduce(ncclComm& comm, const void* from, void* to, size_t count, ncclDataType_t type);
-  // True when done; a mismatch or an injected failure ends it with comm.state set.
-  bool advance();
-
-  static constexpr size_t kBytes = 4;  // of an element: 32-bit types only
+  Collective(std::shared_ptr<Communicator> comm, Shape shape, const void* send, void* receive)
+      : comm_(std::move(comm)),
+        shape_(shape),
+        send_(send),
+        receive_(receive),
+        number_(comm_->collectives++) {}
+  bool advance();  // true: done
 
  private:
-  struct Header {
-    uint64_t number, count, type;
-    bool operator==(const Header&) const = default;
-  };
-  bool headers_agree();
+  bool can_post() const;
+  void post();
+  bool all_posted();
+  void take();
+  uint64_t total() const;  // elements that every rank posts
 
-  ncclComm& comm_;
-  const void* from_;
-  void* to_;
-  size_t count_;
-  ncclDataType_t type_;
-  Header mine_;
-  std::vector<Header> all_;
-  int phase_ = 0;
-  MPI_Request request_ = MPI_REQUEST_NULL;
+  std::shared_ptr<Communicator> comm_;
+  Shape shape_;
+  const void* send_;
+  void* receive_;
+  uint64_t number_;
+  uint64_t at_ = 0, chunk_ = 0;  // elements done, and in the chunk that is posted
 };
+
+size_t type_bytes(int type);  // 0: not supported
 
 }  // namespace gpusim
