@@ -30,10 +30,9 @@ Floats sums(Backend& backend, Shape s) {
   for (float& id : ids) id = std::floor(id);
   backend.embedding_backward(bench.in(ids, s.rows, 1), dx, table, false);
   keep(bench.out(table));
-  double* losses = bench.in(zeros(s.rows));
+  double *losses = bench.in(zeros(s.rows)), *squares = bench.in(zeros(2));
   backend.squared_loss(x, y, bench.in(draw(s.size(), 7, 0, 1), s.rows, s.cols), 1, losses, dx);
   keep(bench.out(losses, s.rows));
-  double* squares = bench.in(zeros(2));
   backend.block_squares({bench.in(draw(2 * kBlock, 8)), nullptr, bench.in(Floats{1, 1})}, 2, squares);
   keep(bench.out(squares, 2));
   return all;

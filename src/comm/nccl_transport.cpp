@@ -105,7 +105,10 @@ bool NcclTransport::progress() {
   if (asked != ncclSuccess || state != ncclSuccess)
     fail(pending_, ncclGetErrorString(asked != ncclSuccess ? asked : state));
   const cudaError_t end = cudaEventQuery(done_);
-  if (end == cudaErrorNotReady) return false;
+  if (end == cudaErrorNotReady) {
+    cudaGetLastError();  // it is remembered as an error, which the next launch would be blamed for
+    return false;
+  }
   cuda(end, "a sum of gradients");
   pending_.clear();
   return true;

@@ -1,6 +1,6 @@
 """Every mistake in seeded/*.cu must be reported by name, under several seeds, and end the program with an error.
 
-    seeded_test.py PROGRAM
+    seeded_test.py PROGRAM [PROGRAM OF SEVERAL RANKS]
 """
 import os
 import subprocess
@@ -51,9 +51,14 @@ EXPECTED = {
     "freed_twice": ("double free", "cudaFree"),
 }
 
+BETWEEN_RANKS = {
+    "no_wait_before_a_sum": (ORDER, "ncclAllReduce", "kernel fill"),
+    "counts_differ": ("NCCL ranks disagree", "40000", "39999"),
+}
+
 
 def problem(program, case, seed, wanted):
-    environment = dict(os.environ, GPUSIM_SEED=str(seed), GPUSIM_LIMIT="1M")
+    environment = dict(os.environ, GPUSIM_SEED=str(seed), GPUSIM_LIMIT="1M", GPUSIM_DEVICES="3")
     run = subprocess.run([program, case], env=environment, capture_output=True, text=True, timeout=60)
     lines = [line for line in run.stderr.splitlines() if line.startswith("gpusim: error: " + wanted[0])]
     if not any(all(word in line for word in wanted[1:]) for line in lines):
@@ -62,16 +67,18 @@ def problem(program, case, seed, wanted):
 
 
 def main():
-    program = sys.argv[1]
+    mistakes = [(sys.argv[1], *item) for item in EXPECTED.items()]
+    if len(sys.argv) > 2:
+        mistakes += [(sys.argv[2], *item) for item in BETWEEN_RANKS.items()]
     bad = 0
-    for case, wanted in EXPECTED.items():
+    for program, case, wanted in mistakes:
         for seed in range(1, 6):
             trouble = problem(program, case, seed, wanted)
             if trouble:
                 bad += 1
                 print(f"{case}, seed {seed}: {trouble}")
                 break
-    print(f"{len(EXPECTED)} mistakes, {bad} of them not reported as they should be")
+    print(f"{len(mistakes)} mistakes, {bad} of them not reported as they should be")
     return 1 if bad else 0
 
 

@@ -11,7 +11,8 @@ GPU_CASE(axpy_odd_size) {
   std::vector<float> before = y.host;
   axpy<<<blocks(n, 128), 128>>>(y, x, 0.75f, n);
   y.down();
-  for (int i = 0; i < n; ++i) check(y.host[i] == std::fma(0.75f, x.host[i], before[i]), "y", y.host[i], before[i]);
+  for (int i = 0; i < n; ++i)
+    check(y.host[i] == std::fma(0.75f, x.host[i], before[i]), "y", y.host[i], before[i]);
 }
 
 static __global__ void scale4(float4* y, const float4* __restrict__ x, int n) {
@@ -25,7 +26,8 @@ GPU_CASE(float4_grid_stride) {
   scale4<<<3, 64>>>(reinterpret_cast<float4*>(y.device), reinterpret_cast<const float4*>(x.device), 999);
   y.down();
   const float factor[] = {2, 3, -1, 1};
-  for (size_t i = 0; i < y.size(); ++i) check(y.host[i] == factor[i % 4] * x.host[i], "y", y.host[i], x.host[i]);
+  for (size_t i = 0; i < y.size(); ++i)
+    check(y.host[i] == factor[i % 4] * x.host[i], "y", y.host[i], x.host[i]);
 }
 
 static __device__ __noinline__ float horner(float x, const float* c, int n) {
@@ -63,15 +65,32 @@ static __global__ void diverge(int* y, const int* x, int n) {
   if (i >= n) return;
   int v = x[i];
   switch (v % 9) {
-    case 0: v += 100; break;
-    case 1: v *= 3; break;
-    case 2: v = ~v; break;
-    case 3: v <<= 4; break;
-    case 4: v >>= 1; break;
-    case 5: v ^= 0x55; break;
-    case 6: while (v > 10) v -= 7; break;
-    case 7: for (int k = 0; k < v % 5; ++k) v += k; break;
-    default: v = -v;
+    case 0:
+      v += 100;
+      break;
+    case 1:
+      v *= 3;
+      break;
+    case 2:
+      v = ~v;
+      break;
+    case 3:
+      v <<= 4;
+      break;
+    case 4:
+      v >>= 1;
+      break;
+    case 5:
+      v ^= 0x55;
+      break;
+    case 6:
+      while (v > 10) v -= 7;
+      break;
+    case 7:
+      for (int k = 0; k < v % 5; ++k) v += k;
+      break;
+    default:
+      v = -v;
   }
   y[i] = v;
 }
@@ -85,15 +104,32 @@ GPU_CASE(divergent_switch) {
   for (int i = 0; i < n; ++i) {
     int v = x.host[i];
     switch (v % 9) {
-      case 0: v += 100; break;
-      case 1: v *= 3; break;
-      case 2: v = ~v; break;
-      case 3: v <<= 4; break;
-      case 4: v >>= 1; break;
-      case 5: v ^= 0x55; break;
-      case 6: while (v > 10) v -= 7; break;
-      case 7: for (int k = 0; k < v % 5; ++k) v += k; break;
-      default: v = -v;
+      case 0:
+        v += 100;
+        break;
+      case 1:
+        v *= 3;
+        break;
+      case 2:
+        v = ~v;
+        break;
+      case 3:
+        v <<= 4;
+        break;
+      case 4:
+        v >>= 1;
+        break;
+      case 5:
+        v ^= 0x55;
+        break;
+      case 6:
+        while (v > 10) v -= 7;
+        break;
+      case 7:
+        for (int k = 0; k < v % 5; ++k) v += k;
+        break;
+      default:
+        v = -v;
     }
     check(y.host[i] == v, "v", y.host[i], v);
   }
@@ -105,7 +141,8 @@ struct Shape {
 };
 static __global__ void by_value(float* y, Shape s) {
   int r = blockIdx.y, c = blockIdx.x * blockDim.x + threadIdx.x;
-  if (r < s.rows && c < s.cols) y[r * s.strides[0] + c * s.strides[1]] = s.scale * (r * 1000 + c) + s.strides[c & 3];
+  if (r < s.rows && c < s.cols)
+    y[r * s.strides[0] + c * s.strides[1]] = s.scale * (r * 1000 + c) + s.strides[c & 3];
 }
 GPU_CASE(struct_by_value_and_2d_grid) {
   Shape s{5, 70, {70, 1, 3, 4}, 0.5f};
@@ -113,5 +150,6 @@ GPU_CASE(struct_by_value_and_2d_grid) {
   by_value<<<dim3(2, 5), 64>>>(y, s);
   y.down();
   for (int r = 0; r < 5; ++r)
-    for (int c = 0; c < 70; ++c) check(y.host[r * 70 + c] == 0.5f * (r * 1000 + c) + s.strides[c & 3], "y", y.host[r * 70 + c]);
+    for (int c = 0; c < 70; ++c)
+      check(y.host[r * 70 + c] == 0.5f * (r * 1000 + c) + s.strides[c & 3], "y", y.host[r * 70 + c]);
 }

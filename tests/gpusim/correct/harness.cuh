@@ -19,8 +19,8 @@ std::vector<Case>& cases();
 extern int failures;
 extern const char* running;
 
-#define GPU_CASE(name)                                    \
-  static void name();                                     \
+#define GPU_CASE(name)                                                         \
+  static void name();                                                          \
   static const bool name##_entered = (cases().push_back({#name, name}), true); \
   static void name()
 
@@ -51,7 +51,9 @@ struct Array {
   }
   ~Array() { cudaFree(device); }
   Array(const Array&) = delete;
-  void up() { check_cuda(cudaMemcpy(device, host.data(), host.size() * sizeof(T), cudaMemcpyHostToDevice), "copy up"); }
+  void up() {
+    check_cuda(cudaMemcpy(device, host.data(), host.size() * sizeof(T), cudaMemcpyHostToDevice), "copy up");
+  }
   const std::vector<T>& down() {
     check_cuda(cudaMemcpy(host.data(), device, host.size() * sizeof(T), cudaMemcpyDeviceToHost), "copy down");
     return host;
@@ -68,4 +70,6 @@ inline std::vector<float> noise(size_t n, unsigned seed, float low = -1, float h
   return v;
 }
 
-inline unsigned blocks(size_t n, unsigned threads) { return static_cast<unsigned>((n + threads - 1) / threads); }
+inline unsigned blocks(size_t n, unsigned threads) {
+  return static_cast<unsigned>((n + threads - 1) / threads);
+}

@@ -15,20 +15,23 @@ static __device__ float2 block_sum2(float2 v) {
   return v;
 }
 
-static __global__ void layer_norm(float* y, float* mean, float* scale, const float* x, const float* gain, const float* bias, int n) {
+static __global__ void layer_norm(float* y, float* mean, float* scale, const float* x, const float* gain,
+                                  const float* bias, int n) {
   const float* row = x + blockIdx.x * n;
   float2 s = make_float2(0, 0);
   for (int i = threadIdx.x; i < n; i += blockDim.x) s = make_float2(s.x + row[i], s.y + row[i] * row[i]);
   s = block_sum2(s);
   float m = s.x / n, r = rsqrtf(s.y / n - m * m + 1e-5f);
-  for (int i = threadIdx.x; i < n; i += blockDim.x) y[blockIdx.x * n + i] = (row[i] - m) * r * gain[i] + bias[i];
+  for (int i = threadIdx.x; i < n; i += blockDim.x)
+    y[blockIdx.x * n + i] = (row[i] - m) * r * gain[i] + bias[i];
   if (threadIdx.x == 0) {
     mean[blockIdx.x] = m;
     scale[blockIdx.x] = r;
   }
 }
-static __global__ void layer_norm_backward(float* dx, float* dgain, float* dbias, const float* dy, const float* x, const float* mean,
-                                           const float* scale, const float* gain, int n) {
+static __global__ void layer_norm_backward(float* dx, float* dgain, float* dbias, const float* dy,
+                                           const float* x, const float* mean, const float* scale,
+                                           const float* gain, int n) {
   int row = blockIdx.x;
   float m = mean[row], r = scale[row];
   float2 s = make_float2(0, 0);
@@ -47,10 +50,13 @@ static __global__ void layer_norm_backward(float* dx, float* dgain, float* dbias
 GPU_CASE(layer_norm_forward_and_backward) {
   int rows = 5, n = 77;
   Array<float> x(noise(rows * n, 10)), dy(noise(rows * n, 11)), gain(noise(n, 12)), bias(noise(n, 13));
-  Array<float> y(rows * n), dx(rows * n), mean(rows), scale(rows), dgain(std::vector<float>(n, 0.f)), dbias(std::vector<float>(n, 0.f));
+  Array<float> y(rows * n), dx(rows * n), mean(rows), scale(rows), dgain(std::vector<float>(n, 0.f)),
+      dbias(std::vector<float>(n, 0.f));
   layer_norm<<<rows, 64>>>(y, mean, scale, x, gain, bias, n);
   layer_norm_backward<<<rows, 64>>>(dx, dgain, dbias, dy, x, mean, scale, gain, n);
-  y.down(); dx.down(); dgain.down();
+  y.down();
+  dx.down();
+  dgain.down();
   std::vector<double> want_dgain(n);
   for (int r = 0; r < rows; ++r) {
     double s = 0, q = 0, a = 0, b = 0;
@@ -88,7 +94,8 @@ GPU_CASE(softmax_a_warp_a_row) {
   for (int r = 0; r < rows; ++r) {
     double sum = 0;
     for (int i = 0; i < n; ++i) sum += std::exp(double(x.host[r * n + i]));
-    for (int i = 0; i < n; ++i) check_near(y.host[r * n + i], std::exp(double(x.host[r * n + i])) / sum, 1e-6, "y");
+    for (int i = 0; i < n; ++i)
+      check_near(y.host[r * n + i], std::exp(double(x.host[r * n + i])) / sum, 1e-6, "y");
   }
 }
 

@@ -1,4 +1,5 @@
-// Runs every case, or those whose name is given. The simulator adds its own exit code where it found something.
+// Runs every case, or those whose name is given. The simulator adds its own exit code where it found
+// something.
 #include <cstring>
 
 #include "harness.cuh"

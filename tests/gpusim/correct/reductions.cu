@@ -53,7 +53,8 @@ static __global__ void histogram(unsigned* bins, const unsigned* x, int n) {
   __shared__ unsigned local[16];
   if (threadIdx.x < 16) local[threadIdx.x] = 0;
   __syncthreads();
-  for (int i = blockIdx.x * blockDim.x + threadIdx.x; i < n; i += gridDim.x * blockDim.x) atomicAdd(&local[x[i] % 16], 1u);
+  for (int i = blockIdx.x * blockDim.x + threadIdx.x; i < n; i += gridDim.x * blockDim.x)
+    atomicAdd(&local[x[i] % 16], 1u);
   __syncthreads();
   if (threadIdx.x < 16) atomicAdd(&bins[threadIdx.x], local[threadIdx.x]);
 }
@@ -133,7 +134,8 @@ GPU_CASE(warp_votes_scans_and_matches) {
       if (k / 16 == lane / 16) half |= unsigned((w[k] & (k < 16 ? 2 : 4)) != 0) << k;
     }
     unsigned prefix = __builtin_popcount(odd & ((1u << lane) - 1));
-    unsigned want = odd ^ prefix * 3 ^ scan * 5 ^ w[lane & ~7] * 7 ^ any * 11 ^ 1 * 13 ^ same * 17 ^ half * 19;
+    unsigned want =
+        odd ^ prefix * 3 ^ scan * 5 ^ w[lane & ~7] * 7 ^ any * 11 ^ 1 * 13 ^ same * 17 ^ half * 19;
     check(out.host[i] == want, "lane", out.host[i], want);
   }
 }

@@ -77,7 +77,8 @@ GPU_CASE(polling_ends) {
 GPU_CASE(host_function_without_polling) {
   volatile int called = 0;
   Streams s;
-  cudaLaunchHostFunc(s.a, [](void* p) { *static_cast<volatile int*>(p) = 1; }, const_cast<int*>(&called));
+  cudaLaunchHostFunc(
+      s.a, [](void* p) { *static_cast<volatile int*>(p) = 1; }, const_cast<int*>(&called));
   while (!called) {
   }
   check_cuda(cudaStreamSynchronize(s.a), "wait");
@@ -115,7 +116,9 @@ GPU_CASE(cublas_products) {
       cudaDeviceSynchronize();
       for (float beta : {0.f, 2.f}) {  // with 0, C is not read: nobody has written it
         float alpha = 1.5f;
-        check(cublasSgemm(handle, ta ? CUBLAS_OP_T : CUBLAS_OP_N, tb ? CUBLAS_OP_T : CUBLAS_OP_N, m, n, k, &alpha, a, lda, b, ldb, &beta, c, m) == CUBLAS_STATUS_SUCCESS, "gemm");
+        check(cublasSgemm(handle, ta ? CUBLAS_OP_T : CUBLAS_OP_N, tb ? CUBLAS_OP_T : CUBLAS_OP_N, m, n, k,
+                          &alpha, a, lda, b, ldb, &beta, c, m) == CUBLAS_STATUS_SUCCESS,
+              "gemm");
         cudaStreamSynchronize(s.a);
         std::vector<float> before = c.host;
         c.down();

@@ -20,16 +20,20 @@ float element(const void* data, cudaDataType type, size_t at) {
 }
 
 void put(void* data, cudaDataType type, size_t at, float value) {
-  if (type == CUDA_R_32F) static_cast<float*>(data)[at] = value;
-  else static_cast<uint16_t*>(data)[at] = type == CUDA_R_16BF ? to_bfloat(value, false) : to_half(value, false);
+  if (type == CUDA_R_32F)
+    static_cast<float*>(data)[at] = value;
+  else
+    static_cast<uint16_t*>(data)[at] = type == CUDA_R_16BF ? to_bfloat(value, false) : to_half(value, false);
 }
 
 // op(M) as float32, column-major without gaps.
 std::vector<float> unfolded(const Matrix& m, const void* data) {
-  size_t rows = static_cast<size_t>(m.rows), cols = static_cast<size_t>(m.cols), ld = static_cast<size_t>(m.ld);
+  size_t rows = static_cast<size_t>(m.rows), cols = static_cast<size_t>(m.cols),
+         ld = static_cast<size_t>(m.ld);
   std::vector<float> out(rows * cols);
   for (size_t c = 0; c < cols; ++c)
-    for (size_t r = 0; r < rows; ++r) out[m.transposed ? r * cols + c : c * rows + r] = element(data, m.type, c * ld + r);
+    for (size_t r = 0; r < rows; ++r)
+      out[m.transposed ? r * cols + c : c * rows + r] = element(data, m.type, c * ld + r);
   return out;
 }
 

@@ -1,4 +1,5 @@
-// Every load, store and atomic of a kernel passes here: where do the bytes lie, may this thread touch them now?
+// Every load, store and atomic of a kernel passes here: where do the bytes lie, may this thread touch them
+// now?
 #include "interp/thread.hpp"
 #include "memory/table.hpp"
 #include "report.hpp"
@@ -16,17 +17,22 @@ std::string what(Access how, size_t size) {
   return (how.atomic ? "atomic on " : how.write ? "write of " : "read of ") + std::to_string(size) + " bytes";
 }
 
-void race(Thread& t, const Insn& i, const char* kind, const std::string& place, Access how, size_t size, const Conflict& c) {
+void race(Thread& t, const Insn& i, const char* kind, const std::string& place, Access how, size_t size,
+          const Conflict& c) {
   const Launch& launch = *t.block->launch;
   std::string other = c.block == Conflict::many_blocks ? "threads of several blocks"
-                      : c.tid < 0                     ? "several threads of " + describe_thread(launch, c.block, -1)
-                                                      : describe_thread(launch, c.block, c.tid);
+                      : c.tid < 0 ? "several threads of " + describe_thread(launch, c.block, -1)
+                                  : describe_thread(launch, c.block, c.tid);
   bool within_warp = c.block == t.block->index && c.tid >= 0 && c.tid / 32 == t.id / 32;
-  finding(t, i, kind, what(how, size) + " at " + place + " is not ordered after the " +
-                          (c.other_atomic ? "atomic" : c.other_wrote ? "write" : "read") + " by " + other +
-                          (within_warp                      ? "; expected __syncwarp or __syncthreads between"
-                           : c.block == t.block->index ? "; expected __syncthreads between"
-                                                            : "; blocks of one launch are not ordered"));
+  finding(t, i, kind,
+          what(how, size) + " at " + place + " is not ordered after the " +
+              (c.other_atomic  ? "atomic"
+               : c.other_wrote ? "write"
+                               : "read") +
+              " by " + other +
+              (within_warp                 ? "; expected __syncwarp or __syncthreads between"
+               : c.block == t.block->index ? "; expected __syncthreads between"
+                                           : "; blocks of one launch are not ordered"));
 }
 
 uint8_t* touch_shared(Thread& t, const Insn& i, uint64_t offset, size_t size, Access how) {
@@ -36,12 +42,14 @@ uint8_t* touch_shared(Thread& t, const Insn& i, uint64_t offset, size_t size, Ac
   for (size_t v = 0; !inside && v < entry.shared_variables.size(); ++v)
     inside = offset >= entry.shared_variables[v].first && offset + size <= entry.shared_variables[v].second;
   if (!inside) {
-    throw Fault(Fault::illegal_address, "out of bounds in shared memory: " + what(how, size) + " at shared offset " +
-                                            std::to_string(offset) + ", outside of every variable: " + describe(t, i));
+    throw Fault(Fault::illegal_address, "out of bounds in shared memory: " + what(how, size) +
+                                            " at shared offset " + std::to_string(offset) +
+                                            ", outside of every variable: " + describe(t, i));
   }
   Shadow& shadow = *block.shared_shadow;
   if (how.read && shadow.first_invalid(offset, size) >= 0)
-    finding(t, i, "uninitialised read of shared memory", what(how, size) + " at shared offset " + std::to_string(offset));
+    finding(t, i, "uninitialised read of shared memory",
+            what(how, size) + " at shared offset " + std::to_string(offset));
   Conflict c = shadow.touch(offset, size, how, t.id, block.order);
   if (c.found) race(t, i, "race in shared memory", "shared offset " + std::to_string(offset), how, size, c);
   if (how.write) shadow.set_valid(offset, size, true);
@@ -51,11 +59,13 @@ uint8_t* touch_shared(Thread& t, const Insn& i, uint64_t offset, size_t size, Ac
 uint8_t* touch_local(Thread& t, const Insn& i, uint64_t offset, size_t size, Access how) {
   if (offset + size > t.local.size() || offset + size < offset)
     throw Fault(Fault::illegal_address, "out of bounds in local memory: " + what(how, size) + " at offset " +
-                                            std::to_string(static_cast<int64_t>(offset)) + ": " + describe(t, i));
+                                            std::to_string(static_cast<int64_t>(offset)) + ": " +
+                                            describe(t, i));
   auto valid = t.local_valid.begin() + static_cast<ptrdiff_t>(offset);
   auto end = valid + static_cast<ptrdiff_t>(size);
   if (how.read && std::find(valid, end, 0) != end)
-    finding(t, i, "uninitialised read of local memory", what(how, size) + " at offset " + std::to_string(offset));
+    finding(t, i, "uninitialised read of local memory",
+            what(how, size) + " at offset " + std::to_string(offset));
   if (how.write) std::fill(valid, end, 1);
   return t.local.data() + offset;
 }
@@ -65,9 +75,11 @@ Allocation* lookup(Thread& t, const Insn& i, uint64_t address, size_t size, Acce
   if (a && !a->freed && address + size <= a->base + a->size) return i.cache = a, a;
   if (a && a->freed)
     throw Fault(Fault::illegal_address, "use after free: " + what(how, size) + " at " + hex(address) + ", " +
-                                            std::to_string(address - a->base) + " bytes into freed " + a->name + ": " + describe(t, i));
-  throw Fault(Fault::illegal_address, "out of bounds in global memory: " + what(how, size) + " at " + hex(address) + ", " +
-                                          memory().neighbour(a ? a->base + a->size : address) + ": " + describe(t, i));
+                                            std::to_string(address - a->base) + " bytes into freed " +
+                                            a->name + ": " + describe(t, i));
+  throw Fault(Fault::illegal_address,
+              "out of bounds in global memory: " + what(how, size) + " at " + hex(address) + ", " +
+                  memory().neighbour(a ? a->base + a->size : address) + ": " + describe(t, i));
 }
 
 uint8_t* touch_global(Thread& t, const Insn& i, uint64_t address, size_t size, Access how) {
@@ -75,7 +87,9 @@ uint8_t* touch_global(Thread& t, const Insn& i, uint64_t address, size_t size, A
   if (!a || address - a->base >= a->size || address + size > a->base + a->size || a->freed)
     a = lookup(t, i, address, size, how);
   size_t offset = address - a->base;
-  auto place = [&] { return "byte " + std::to_string(offset) + " of " + a->name + " (" + hex(address) + ")"; };
+  auto place = [&] {
+    return "byte " + std::to_string(offset) + " of " + a->name + " (" + hex(address) + ")";
+  };
   if (how.read && a->shadow.first_invalid(offset, size) >= 0)
     finding(t, i, "uninitialised read of global memory", what(how, size) + " at " + place());
   Conflict c = a->shadow.touch(offset, size, how, t.id, t.block->order);
@@ -102,8 +116,8 @@ uint8_t* touch(Thread& t, const Insn& i, uint64_t address, size_t size, Access h
     offset &= 0xffffffff;  // a 32-bit address may stand in a sign-extended register
   }
   if (address & (size - 1))
-    throw Fault(Fault::misaligned, "misaligned access: " + what(how, size) + " at " + hex(address) + ", not a multiple of " +
-                                       std::to_string(size) + ": " + describe(t, i));
+    throw Fault(Fault::misaligned, "misaligned access: " + what(how, size) + " at " + hex(address) +
+                                       ", not a multiple of " + std::to_string(size) + ": " + describe(t, i));
   if (space == Space::shared) return touch_shared(t, i, offset, size, how);
   if (space == Space::local) return touch_local(t, i, offset, size, how);
   return touch_global(t, i, address, size, how);
@@ -143,8 +157,9 @@ std::string describe_thread(const Launch& launch, uint32_t block, int tid) {
 std::string describe(const Thread& t, const Insn& i) {
   const Launch& launch = *t.block->launch;
   std::string source = launch.entry->module->where(i.source->location);
-  return "kernel " + launch.entry->shown + ", PTX line " + std::to_string(i.source->line) + " " + i.source->name() +
-         (source.empty() ? "" : " (" + source + ")") + ", " + describe_thread(launch, t.block->index, t.id);
+  return "kernel " + launch.entry->shown + ", PTX line " + std::to_string(i.source->line) + " " +
+         i.source->name() + (source.empty() ? "" : " (" + source + ")") + ", " +
+         describe_thread(launch, t.block->index, t.id);
 }
 
 void finding(Thread& t, const Insn& i, const std::string& kind, const std::string& text) {

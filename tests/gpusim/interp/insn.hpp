@@ -1,5 +1,5 @@
-// The compact form that the interpreter runs: every operand is an index into the thread's frame, constants and
-// special registers included, so that a handler is a load, an operation and a store.
+// The compact form that the interpreter runs: every operand is an index into the thread's frame, constants
+// and special registers included, so that a handler is a load, an operation and a store.
 #pragma once
 
 #include <cstdint>
@@ -22,12 +22,34 @@ enum class Rounding : uint8_t { nearest, zero, down, up };
 // The first slots of every frame.
 namespace slot {
 enum : uint32_t {
-  one, zero,  // `one` guards what has no guard
-  tid_x, tid_y, tid_z, ntid_x, ntid_y, ntid_z, ctaid_x, ctaid_y, ctaid_z, nctaid_x, nctaid_y, nctaid_z,
-  laneid, warpid, nwarpid, lanemask_eq, lanemask_lt, lanemask_le, lanemask_gt, lanemask_ge,
+  one,
+  zero,  // `one` guards what has no guard
+  tid_x,
+  tid_y,
+  tid_z,
+  ntid_x,
+  ntid_y,
+  ntid_z,
+  ctaid_x,
+  ctaid_y,
+  ctaid_z,
+  nctaid_x,
+  nctaid_y,
+  nctaid_z,
+  laneid,
+  warpid,
+  nwarpid,
+  lanemask_eq,
+  lanemask_lt,
+  lanemask_le,
+  lanemask_gt,
+  lanemask_ge,
   dynamic_shared,  // where extern shared memory begins
-  dynamic_bytes, total_bytes, clock, sink,
-  local_base,      // where this frame's local memory begins
+  dynamic_bytes,
+  total_bytes,
+  clock,
+  sink,
+  local_base,  // where this frame's local memory begins
   count
 };
 }
@@ -44,8 +66,8 @@ struct CallSite {
 struct Insn {
   Handler run = nullptr;
   uint32_t guard = slot::one;
-  bool wanted = true;         // the value of the guard under which it runs
-  mutable bool hit = false;   // line coverage
+  bool wanted = true;        // the value of the guard under which it runs
+  mutable bool hit = false;  // line coverage
   Space space = Space::generic;
   Rounding rounding = Rounding::nearest;
   bool ftz = false, saturate = false, relaxed = false, flag = false;
@@ -72,8 +94,8 @@ struct Code {
     uint32_t offset, size;  // in bytes from the start of the frame
   };
   std::vector<Parameter> parameters, results;
-  size_t static_shared = 0;     // what the program asked for
-  size_t shared_layout = 0;     // the same with red zones between the variables
+  size_t static_shared = 0;                                 // what the program asked for
+  size_t shared_layout = 0;                                 // the same with red zones between the variables
   std::vector<std::pair<size_t, size_t>> shared_variables;  // [begin, end), for the red zones
   const ptx::Module* module = nullptr;
 };

@@ -61,7 +61,9 @@ class BlockRun {
   void run() {
     for (;;) {
       while (!block_.ready.empty()) step();
-      if (std::all_of(block_.threads.begin(), block_.threads.end(), [](const Thread& t) { return t.state == State::exited; })) return;
+      if (std::all_of(block_.threads.begin(), block_.threads.end(),
+                      [](const Thread& t) { return t.state == State::exited; }))
+        return;
       settle();
     }
   }
@@ -72,7 +74,8 @@ class BlockRun {
     uint32_t id = block_.ready[pick];
     Thread& t = block_.threads[id];
     run_slice(t, slice);
-    if (launch_.executed > launch_.limit) throw Fault(Fault::launch_failure, "kernel does not end: " + describe(t, *t.pc));
+    if (launch_.executed > launch_.limit)
+      throw Fault(Fault::launch_failure, "kernel does not end: " + describe(t, *t.pc));
     if (t.state == State::ready) return;
     block_.ready[pick] = block_.ready.back();
     block_.ready.pop_back();
@@ -95,7 +98,8 @@ class BlockRun {
     uint64_t in_warp = std::min<uint64_t>(32, block_.threads.size() - warp * 32);
     uint32_t exist = in_warp == 32 ? ~0u : (1u << in_warp) - 1;
     if (!(mask >> t.lane() & 1)) {
-      finding(t, i, "warp mask without the caller", "the mask lacks the thread's own lane " + std::to_string(t.lane()));
+      finding(t, i, "warp mask without the caller",
+              "the mask lacks the thread's own lane " + std::to_string(t.lane()));
       here |= 1u << t.lane();
     }
     if ((mask & exist & ~here) && !force) return;
@@ -109,7 +113,8 @@ class BlockRun {
     }
     resolve_warp(block_, warp, here, i);
     if (i.source->opcode[0] == "bar") order_lanes(warp, here);  // only __syncwarp orders memory
-    for (uint32_t left = here; left; left &= left - 1) wake(warp * 32 + static_cast<uint32_t>(std::countr_zero(left)));
+    for (uint32_t left = here; left; left &= left - 1)
+      wake(warp * 32 + static_cast<uint32_t>(std::countr_zero(left)));
   }
 
   void order_lanes(uint32_t warp, uint32_t lanes) {
@@ -120,7 +125,8 @@ class BlockRun {
       const LaneClock& known = block_.order.lanes[warp * 32 + lane];
       for (size_t k = 0; k < 32; ++k) joined[k] = std::max(joined[k], known[k]);
     }
-    for (uint32_t left = lanes; left; left &= left - 1) joined[static_cast<size_t>(std::countr_zero(left))] = stamp;
+    for (uint32_t left = lanes; left; left &= left - 1)
+      joined[static_cast<size_t>(std::countr_zero(left))] = stamp;
     for (uint32_t left = lanes; left; left &= left - 1)
       block_.order.lanes[warp * 32 + static_cast<uint32_t>(std::countr_zero(left))] = joined;
   }
@@ -142,15 +148,18 @@ class BlockRun {
       ++waiting;
       const Insn &mine = *t.waiting, &theirs = *first->waiting;
       if (&mine != &theirs)
-        finding(t, mine, "divergent barrier", "waits at another barrier than " + describe_thread(launch_, block_.index, first->id) +
-                                                  " (PTX line " + std::to_string(theirs.source->line) + ")");
+        finding(t, mine, "divergent barrier",
+                "waits at another barrier than " + describe_thread(launch_, block_.index, first->id) +
+                    " (PTX line " + std::to_string(theirs.source->line) + ")");
       uint64_t threads = mine.b == slot::zero ? 0 : get<uint32_t>(t, mine.b);
       if (threads && threads != block_.threads.size())
-        throw Fault(Fault::launch_failure, "barriers for a part of the block are not simulated: " + describe(t, mine));
+        throw Fault(Fault::launch_failure,
+                    "barriers for a part of the block are not simulated: " + describe(t, mine));
     }
     if (waiting < block_.threads.size())
-      finding(*first, *first->waiting, "exit before a barrier", std::to_string(block_.threads.size() - waiting) + " of " +
-                                           std::to_string(block_.threads.size()) + " threads of the block have exited");
+      finding(*first, *first->waiting, "exit before a barrier",
+              std::to_string(block_.threads.size() - waiting) + " of " +
+                  std::to_string(block_.threads.size()) + " threads of the block have exited");
     pass_barrier();
   }
 
@@ -201,7 +210,8 @@ void run_launch(Launch& launch) {
   std::shuffle(order.begin(), order.end(), launch.random);
   for (uint32_t index : order) {
     block.index = index;
-    block.at = {index % launch.grid.x, index / launch.grid.x % launch.grid.y, index / launch.grid.x / launch.grid.y};
+    block.at = {index % launch.grid.x, index / launch.grid.x % launch.grid.y,
+                index / launch.grid.x / launch.grid.y};
     block.order.launch_base = launch.base_stamp;
     block.order.block = index;
     block.order.now = block.order.barrier_stamp = ++stamp;

@@ -12,8 +12,11 @@ enum class Do { add, min, max, exch, cas, both, either, differ, inc, dec };
 template <Do what, class T>
 T combine(T old, T b, T c) {
   if constexpr (what == Do::add) {
-    if constexpr (std::is_floating_point_v<T>) return old + b;
-    else return static_cast<T>(static_cast<std::make_unsigned_t<T>>(old) + static_cast<std::make_unsigned_t<T>>(b));
+    if constexpr (std::is_floating_point_v<T>)
+      return old + b;
+    else
+      return static_cast<T>(static_cast<std::make_unsigned_t<T>>(old) +
+                            static_cast<std::make_unsigned_t<T>>(b));
   } else if constexpr (what == Do::min) {
     return std::min(old, b);
   } else if constexpr (what == Do::max) {

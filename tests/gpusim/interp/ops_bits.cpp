@@ -32,8 +32,10 @@ template <class T>
 void shift_right(Thread& t, const Insn& i) {
   u32 by = get<u32>(t, i.b), top = 8 * sizeof(T) - 1;
   T a = get<T>(t, i.a);
-  if (by > top) set<T>(t, i.dst, std::is_signed_v<T> ? static_cast<T>(a >> top) : T{0});
-  else set<T>(t, i.dst, static_cast<T>(a >> by));
+  if (by > top)
+    set<T>(t, i.dst, std::is_signed_v<T> ? static_cast<T>(a >> top) : T{0});
+  else
+    set<T>(t, i.dst, static_cast<T>(a >> by));
 }
 void funnel(Thread& t, const Insn& i) {  // i.flag: left; i.saturate: clamp
   u32 by = get<u32>(t, i.c);
@@ -76,9 +78,13 @@ void permute(Thread& t, const Insn& i) {
 }
 
 template <class T>
-void pop_count(Thread& t, const Insn& i) { set<u32>(t, i.dst, static_cast<u32>(std::popcount(get<T>(t, i.a)))); }
+void pop_count(Thread& t, const Insn& i) {
+  set<u32>(t, i.dst, static_cast<u32>(std::popcount(get<T>(t, i.a))));
+}
 template <class T>
-void leading_zeros(Thread& t, const Insn& i) { set<u32>(t, i.dst, static_cast<u32>(std::countl_zero(get<T>(t, i.a)))); }
+void leading_zeros(Thread& t, const Insn& i) {
+  set<u32>(t, i.dst, static_cast<u32>(std::countl_zero(get<T>(t, i.a))));
+}
 template <class T>
 void reverse(Thread& t, const Insn& i) {
   T a = get<T>(t, i.a), r = 0;
@@ -109,7 +115,8 @@ Handler pick_bits(const ptx::Statement& s, Insn& i) {
   if (op == "cnot" && size >= 4) return op_cnot;
   if (op == "lop3") return s.operands.size() == 5 ? op_lop3 : nullptr;
   if (op == "shl") return wide ? shift_left<u64> : size == 4 ? shift_left<u32> : shift_left<uint16_t>;
-  if (op == "shr" && is_signed) return wide ? shift_right<int64_t> : size == 4 ? shift_right<int32_t> : shift_right<int16_t>;
+  if (op == "shr" && is_signed)
+    return wide ? shift_right<int64_t> : size == 4 ? shift_right<int32_t> : shift_right<int16_t>;
   if (op == "shr") return wide ? shift_right<u64> : size == 4 ? shift_right<u32> : shift_right<uint16_t>;
   if (op == "shf") {
     i.flag = s.has("l");

@@ -12,20 +12,34 @@ template <Is is, class T>
 bool compare(T a, T b) {
   bool unordered = a != a || b != b;
   switch (is) {
-    case Is::eq: return a == b;
-    case Is::ne: return !unordered && a != b;
-    case Is::lt: return a < b;
-    case Is::le: return a <= b;
-    case Is::gt: return a > b;
-    case Is::ge: return a >= b;
-    case Is::equ: return unordered || a == b;
-    case Is::neu: return unordered || a != b;
-    case Is::ltu: return unordered || a < b;
-    case Is::leu: return unordered || a <= b;
-    case Is::gtu: return unordered || a > b;
-    case Is::geu: return unordered || a >= b;
-    case Is::num: return !unordered;
-    case Is::nan: return unordered;
+    case Is::eq:
+      return a == b;
+    case Is::ne:
+      return !unordered && a != b;
+    case Is::lt:
+      return a < b;
+    case Is::le:
+      return a <= b;
+    case Is::gt:
+      return a > b;
+    case Is::ge:
+      return a >= b;
+    case Is::equ:
+      return unordered || a == b;
+    case Is::neu:
+      return unordered || a != b;
+    case Is::ltu:
+      return unordered || a < b;
+    case Is::leu:
+      return unordered || a <= b;
+    case Is::gtu:
+      return unordered || a > b;
+    case Is::geu:
+      return unordered || a >= b;
+    case Is::num:
+      return !unordered;
+    case Is::nan:
+      return unordered;
   }
   return false;
 }

@@ -9,7 +9,8 @@ void branch(Thread& t, const Insn& i) { t.pc = &t.frames.back().code->insns[i.ta
 
 void branch_indexed(Thread& t, const Insn& i) {
   uint32_t index = get<uint32_t>(t, i.a);
-  if (index >= i.table.size()) throw Fault(Fault::launch_failure, "brx.idx past its table: " + describe(t, i));
+  if (index >= i.table.size())
+    throw Fault(Fault::launch_failure, "brx.idx past its table: " + describe(t, i));
   t.pc = &t.frames.back().code->insns[i.table[index]];
 }
 
@@ -29,7 +30,8 @@ void call(Thread& t, const Insn& i) {
   std::copy(from + slot::tid_x, from + slot::count, to + slot::tid_x);
   to[slot::local_base] = local_base;
   for (const CallSite::Copy& c : site.arguments)
-    std::memcpy(reinterpret_cast<uint8_t*>(to) + c.to, reinterpret_cast<const uint8_t*>(from) + c.from, c.size);
+    std::memcpy(reinterpret_cast<uint8_t*>(to) + c.to, reinterpret_cast<const uint8_t*>(from) + c.from,
+                c.size);
   t.local.resize(std::max(t.local.size(), local_base + callee->local_size));
   t.local_valid.resize(t.local.size());
   std::fill(t.local_valid.begin() + static_cast<ptrdiff_t>(local_base), t.local_valid.end(), 0);
@@ -47,13 +49,16 @@ void give_back(Thread& t, const Insn& i) {
   const CallSite& site = *(t.pc - 1)->call;
   uint64_t* to = t.stack.data() + caller.base;
   for (const CallSite::Copy& c : site.results)
-    std::memcpy(reinterpret_cast<uint8_t*>(to) + c.to, reinterpret_cast<const uint8_t*>(t.r) + c.from, c.size);
+    std::memcpy(reinterpret_cast<uint8_t*>(to) + c.to, reinterpret_cast<const uint8_t*>(t.r) + c.from,
+                c.size);
   t.r = to;
 }
 
 void undefined_call(Thread& t, const Insn& i) {
-  if (i.call->callee_name == "__assertfail") throw Fault(Fault::launch_failure, "assertion failed: " + describe(t, i));
-  throw Fault(Fault::launch_failure, "call of unknown function " + i.call->callee_name + ": " + describe(t, i));
+  if (i.call->callee_name == "__assertfail")
+    throw Fault(Fault::launch_failure, "assertion failed: " + describe(t, i));
+  throw Fault(Fault::launch_failure,
+              "call of unknown function " + i.call->callee_name + ": " + describe(t, i));
 }
 
 void trap(Thread& t, const Insn& i) { throw Fault(Fault::launch_failure, "trap: " + describe(t, i)); }
@@ -79,7 +84,8 @@ Handler pick_control(const ptx::Statement& s, Insn& i) {
   if (op == "exit") return leave;
   if (op == "trap") return trap;
   if (op == "nanosleep" || op == "pragma") return nothing;
-  if ((op == "bar" || op == "barrier") && !s.has("warp") && !s.has("arrive") && !s.has("cluster")) return barrier;
+  if ((op == "bar" || op == "barrier") && !s.has("warp") && !s.has("arrive") && !s.has("cluster"))
+    return barrier;
   return nullptr;
 }
 

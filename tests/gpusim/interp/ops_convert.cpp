@@ -24,16 +24,23 @@ void int_to_int(Thread& t, const Insn& i) {
 template <class To, class From>
 void int_to_float(Thread& t, const Insn& i) {
   volatile From a = get<From>(t, i.a);
-  finish<To>(t, i, rounded(i.rounding, [&] { volatile To r = static_cast<To>(a); return static_cast<To>(r); }));
+  finish<To>(t, i, rounded(i.rounding, [&] {
+               volatile To r = static_cast<To>(a);
+               return static_cast<To>(r);
+             }));
 }
 
 template <class T>
 T to_integral(T x, Rounding mode) {
   switch (mode) {
-    case Rounding::zero: return std::trunc(x);
-    case Rounding::down: return std::floor(x);
-    case Rounding::up: return std::ceil(x);
-    default: return std::nearbyint(x);
+    case Rounding::zero:
+      return std::trunc(x);
+    case Rounding::down:
+      return std::floor(x);
+    case Rounding::up:
+      return std::ceil(x);
+    default:
+      return std::nearbyint(x);
   }
 }
 
@@ -49,7 +56,8 @@ void float_to_int(Thread& t, const Insn& i) {
   // 2^bits is exact in every format, the largest integer is not.
   auto limit = std::ldexp(From{1}, std::numeric_limits<To>::digits);
   if (x >= limit) return set<To>(t, i.dst, std::numeric_limits<To>::max());
-  if (x < static_cast<From>(std::numeric_limits<To>::min())) return set<To>(t, i.dst, std::numeric_limits<To>::min());
+  if (x < static_cast<From>(std::numeric_limits<To>::min()))
+    return set<To>(t, i.dst, std::numeric_limits<To>::min());
   set<To>(t, i.dst, static_cast<To>(x));
 }
 
@@ -58,11 +66,16 @@ void float_to_integral(Thread& t, const Insn& i) {  // cvt.rni.f32.f32
   finish<T>(t, i, to_integral(operand<T>(t, i, i.a), i.rounding));
 }
 template <class T>
-void float_same(Thread& t, const Insn& i) { finish<T>(t, i, operand<T>(t, i, i.a)); }
+void float_same(Thread& t, const Insn& i) {
+  finish<T>(t, i, operand<T>(t, i, i.a));
+}
 void widen(Thread& t, const Insn& i) { finish<double>(t, i, operand<float>(t, i, i.a)); }
 void narrow(Thread& t, const Insn& i) {
   volatile double a = get<double>(t, i.a);
-  finish<float>(t, i, rounded(i.rounding, [&] { volatile float r = static_cast<float>(a); return static_cast<float>(r); }));
+  finish<float>(t, i, rounded(i.rounding, [&] {
+                  volatile float r = static_cast<float>(a);
+                  return static_cast<float>(r);
+                }));
 }
 
 void half_to_float(Thread& t, const Insn& i) { finish<float>(t, i, from_half(get<uint16_t>(t, i.a))); }
@@ -70,7 +83,9 @@ void bfloat_to_float(Thread& t, const Insn& i) { finish<float>(t, i, from_bfloat
 uint16_t half_of(const Insn& i, float x) {
   return i.flag ? to_bfloat(x, i.rounding == Rounding::zero) : to_half(x, i.rounding == Rounding::zero);
 }
-void float_to_half(Thread& t, const Insn& i) { set<uint16_t>(t, i.dst, half_of(i, operand<float>(t, i, i.a))); }
+void float_to_half(Thread& t, const Insn& i) {
+  set<uint16_t>(t, i.dst, half_of(i, operand<float>(t, i, i.a)));
+}
 void floats_to_halves(Thread& t, const Insn& i) {  // cvt.rn.bf16x2.f32 d, upper, lower
   uint32_t upper = half_of(i, operand<float>(t, i, i.a)), lower = half_of(i, operand<float>(t, i, i.b));
   set<uint32_t>(t, i.dst, upper << 16 | lower);
@@ -78,10 +93,15 @@ void floats_to_halves(Thread& t, const Insn& i) {  // cvt.rn.bf16x2.f32 d, upper
 template <class To>
 void half_to_int(Thread& t, const Insn& i) {
   float x = to_integral(from_half(get<uint16_t>(t, i.a)), i.rounding);
-  set<To>(t, i.dst, x != x ? To{0} : static_cast<To>(std::clamp<double>(x, std::numeric_limits<To>::min(), std::numeric_limits<To>::max())));
+  set<To>(t, i.dst,
+          x != x ? To{0}
+                 : static_cast<To>(std::clamp<double>(x, std::numeric_limits<To>::min(),
+                                                      std::numeric_limits<To>::max())));
 }
 template <class From>
-void int_to_half(Thread& t, const Insn& i) { set<uint16_t>(t, i.dst, to_half(static_cast<float>(get<From>(t, i.a)), i.rounding == Rounding::zero)); }
+void int_to_half(Thread& t, const Insn& i) {
+  set<uint16_t>(t, i.dst, to_half(static_cast<float>(get<From>(t, i.a)), i.rounding == Rounding::zero));
+}
 
 template <class From>
 Handler from_integer(const std::string& to) {
@@ -127,7 +147,11 @@ Handler pick_convert(const ptx::Statement& s, Insn& i) {
   if (from == "s32") return from_integer<int32_t>(to);
   if (from == "u64") return from_integer<uint64_t>(to);
   if (from == "s64") return from_integer<int64_t>(to);
-  if (from == "f16") return to == "f32" ? half_to_float : to == "s32" ? half_to_int<int32_t> : to == "u32" ? half_to_int<uint32_t> : nullptr;
+  if (from == "f16")
+    return to == "f32"   ? half_to_float
+           : to == "s32" ? half_to_int<int32_t>
+           : to == "u32" ? half_to_int<uint32_t>
+                         : nullptr;
   if (from == "bf16") return to == "f32" ? bfloat_to_float : nullptr;
   if (from == "f32") {
     if (to == "f16" || to == "bf16") return float_to_half;

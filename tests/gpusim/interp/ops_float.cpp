@@ -7,13 +7,62 @@ namespace gpusim {
 namespace {
 
 // volatile, or the compiler moves the operation out from under the rounding mode.
-template <class T> struct Add { static T of(T a, T b) { volatile T x = a; volatile T r = x + b; return r; } };
-template <class T> struct Sub { static T of(T a, T b) { volatile T x = a; volatile T r = x - b; return r; } };
-template <class T> struct Mul { static T of(T a, T b) { volatile T x = a; volatile T r = x * b; return r; } };
-template <class T> struct Div { static T of(T a, T b) { volatile T x = a; volatile T r = x / b; return r; } };
-template <class T> struct Fma { static T of(T a, T b, T c) { volatile T x = a; volatile T r = std::fma(x, b, c); return r; } };
-template <class T> struct Sqrt { static T of(T a) { volatile T x = a; volatile T r = std::sqrt(x); return r; } };
-template <class T> struct Rcp { static T of(T a) { volatile T x = a; volatile T r = T{1} / x; return r; } };
+template <class T>
+struct Add {
+  static T of(T a, T b) {
+    volatile T x = a;
+    volatile T r = x + b;
+    return r;
+  }
+};
+template <class T>
+struct Sub {
+  static T of(T a, T b) {
+    volatile T x = a;
+    volatile T r = x - b;
+    return r;
+  }
+};
+template <class T>
+struct Mul {
+  static T of(T a, T b) {
+    volatile T x = a;
+    volatile T r = x * b;
+    return r;
+  }
+};
+template <class T>
+struct Div {
+  static T of(T a, T b) {
+    volatile T x = a;
+    volatile T r = x / b;
+    return r;
+  }
+};
+template <class T>
+struct Fma {
+  static T of(T a, T b, T c) {
+    volatile T x = a;
+    volatile T r = std::fma(x, b, c);
+    return r;
+  }
+};
+template <class T>
+struct Sqrt {
+  static T of(T a) {
+    volatile T x = a;
+    volatile T r = std::sqrt(x);
+    return r;
+  }
+};
+template <class T>
+struct Rcp {
+  static T of(T a) {
+    volatile T x = a;
+    volatile T r = T{1} / x;
+    return r;
+  }
+};
 
 template <template <class> class Op, class T>
 void unary(Thread& t, const Insn& i) {
@@ -32,10 +81,21 @@ void ternary(Thread& t, const Insn& i) {
 }
 // Nearest rounding needs no ceremony, and is nearly everything that runs.
 template <class T, T (*f)(T, T)>
-void plain(Thread& t, const Insn& i) { finish<T>(t, i, f(operand<T>(t, i, i.a), operand<T>(t, i, i.b))); }
-template <class T> T plain_add(T a, T b) { return a + b; }
-template <class T> T plain_sub(T a, T b) { return a - b; }
-template <class T> T plain_mul(T a, T b) { return a * b; }
+void plain(Thread& t, const Insn& i) {
+  finish<T>(t, i, f(operand<T>(t, i, i.a), operand<T>(t, i, i.b)));
+}
+template <class T>
+T plain_add(T a, T b) {
+  return a + b;
+}
+template <class T>
+T plain_sub(T a, T b) {
+  return a - b;
+}
+template <class T>
+T plain_mul(T a, T b) {
+  return a * b;
+}
 template <class T>
 void plain_fma(Thread& t, const Insn& i) {
   finish<T>(t, i, std::fma(operand<T>(t, i, i.a), operand<T>(t, i, i.b), operand<T>(t, i, i.c)));
@@ -50,14 +110,23 @@ void extreme(Thread& t, const Insn& i) {
   finish<T>(t, i, a_below == largest ? b : a);
 }
 
-template <class T> void negate(Thread& t, const Insn& i) { set<T>(t, i.dst, -operand<T>(t, i, i.a)); }
-template <class T> void absolute(Thread& t, const Insn& i) { set<T>(t, i.dst, std::fabs(operand<T>(t, i, i.a))); }
-template <class T> void copy_sign(Thread& t, const Insn& i) {  // the sign of a, the rest of b
+template <class T>
+void negate(Thread& t, const Insn& i) {
+  set<T>(t, i.dst, -operand<T>(t, i, i.a));
+}
+template <class T>
+void absolute(Thread& t, const Insn& i) {
+  set<T>(t, i.dst, std::fabs(operand<T>(t, i, i.a)));
+}
+template <class T>
+void copy_sign(Thread& t, const Insn& i) {  // the sign of a, the rest of b
   set<T>(t, i.dst, std::copysign(get<T>(t, i.b), get<T>(t, i.a)));
 }
 
 template <double (*f)(double)>
-void approximate(Thread& t, const Insn& i) { finish<float>(t, i, static_cast<float>(f(operand<float>(t, i, i.a)))); }
+void approximate(Thread& t, const Insn& i) {
+  finish<float>(t, i, static_cast<float>(f(operand<float>(t, i, i.a))));
+}
 double rsqrt(double x) { return 1 / std::sqrt(x); }
 double rcp(double x) { return 1 / x; }
 double sqrt_(double x) { return std::sqrt(x); }
@@ -79,12 +148,12 @@ template <class T>
 void test_property(Thread& t, const Insn& i) {
   T a = get<T>(t, i.a);
   const std::string& what = i.source->opcode[1];
-  bool r = what == "finite"     ? std::isfinite(a)
-           : what == "infinite" ? std::isinf(a)
-           : what == "number"   ? !std::isnan(a)
+  bool r = what == "finite"       ? std::isfinite(a)
+           : what == "infinite"   ? std::isinf(a)
+           : what == "number"     ? !std::isnan(a)
            : what == "notanumber" ? std::isnan(a)
-           : what == "normal"   ? std::isnormal(a)
-                                : std::fpclassify(a) == FP_SUBNORMAL;
+           : what == "normal"     ? std::isnormal(a)
+                                  : std::fpclassify(a) == FP_SUBNORMAL;
   set<uint32_t>(t, i.dst, r);
 }
 

@@ -11,16 +11,36 @@ namespace {
 template <class T>
 using Unsigned = std::make_unsigned_t<T>;
 template <class T>
-T wrap(Unsigned<T> v) { return static_cast<T>(v); }
+T wrap(Unsigned<T> v) {
+  return static_cast<T>(v);
+}
 
 template <class T>
 struct Wider;
-template <> struct Wider<uint16_t> { using type = uint32_t; };
-template <> struct Wider<int16_t> { using type = int32_t; };
-template <> struct Wider<uint32_t> { using type = uint64_t; };
-template <> struct Wider<int32_t> { using type = int64_t; };
-template <> struct Wider<uint64_t> { using type = unsigned __int128; };
-template <> struct Wider<int64_t> { using type = __int128; };
+template <>
+struct Wider<uint16_t> {
+  using type = uint32_t;
+};
+template <>
+struct Wider<int16_t> {
+  using type = int32_t;
+};
+template <>
+struct Wider<uint32_t> {
+  using type = uint64_t;
+};
+template <>
+struct Wider<int32_t> {
+  using type = int64_t;
+};
+template <>
+struct Wider<uint64_t> {
+  using type = unsigned __int128;
+};
+template <>
+struct Wider<int64_t> {
+  using type = __int128;
+};
 template <class T>
 using Wide = typename Wider<T>::type;
 
@@ -42,26 +62,76 @@ struct Ternary {
 // Multiplying as unsigned keeps overflow defined; uint16_t would be promoted to int.
 template <class T>
 T low(T a, T b) {
-  return static_cast<T>(static_cast<Wide<Unsigned<T>>>(static_cast<Unsigned<T>>(a)) * static_cast<Unsigned<T>>(b));
+  return static_cast<T>(static_cast<Wide<Unsigned<T>>>(static_cast<Unsigned<T>>(a)) *
+                        static_cast<Unsigned<T>>(b));
 }
 template <class T>
-T high(T a, T b) { return static_cast<T>(static_cast<Wide<T>>(a) * b >> (8 * sizeof(T))); }
+T high(T a, T b) {
+  return static_cast<T>(static_cast<Wide<T>>(a) * b >> (8 * sizeof(T)));
+}
 
-template <class T> struct Add { static T of(T a, T b) { return wrap<T>(static_cast<Unsigned<T>>(a) + static_cast<Unsigned<T>>(b)); } };
-template <class T> struct Sub { static T of(T a, T b) { return wrap<T>(static_cast<Unsigned<T>>(a) - static_cast<Unsigned<T>>(b)); } };
-template <class T> struct MulLow { static T of(T a, T b) { return low(a, b); } };
-template <class T> struct MulHigh { static T of(T a, T b) { return high(a, b); } };
-template <class T> struct MadLow { static T of(T a, T b, T c) { return Add<T>::of(low(a, b), c); } };
-template <class T> struct MadHigh { static T of(T a, T b, T c) { return Add<T>::of(high(a, b), c); } };
-template <class T> struct Mul24 { static T of(T a, T b) { return wrap<T>(static_cast<Unsigned<T>>(static_cast<int64_t>(a << 8 >> 8) * (b << 8 >> 8))); } };
-template <class T> struct Min { static T of(T a, T b) { return a < b ? a : b; } };
-template <class T> struct Max { static T of(T a, T b) { return a < b ? b : a; } };
-template <class T> struct Neg { static T of(T a) { return wrap<T>(0 - static_cast<Unsigned<T>>(a)); } };
-template <class T> struct Abs { static T of(T a) { return a < 0 ? Neg<T>::of(a) : a; } };
-template <> struct Abs<uint16_t> { static uint16_t of(uint16_t a) { return a; } };
-template <> struct Abs<uint32_t> { static uint32_t of(uint32_t a) { return a; } };
-template <> struct Abs<uint64_t> { static uint64_t of(uint64_t a) { return a; } };
-template <class T> struct Sad { static T of(T a, T b, T c) { return Add<T>::of(c, a < b ? Sub<T>::of(b, a) : Sub<T>::of(a, b)); } };
+template <class T>
+struct Add {
+  static T of(T a, T b) { return wrap<T>(static_cast<Unsigned<T>>(a) + static_cast<Unsigned<T>>(b)); }
+};
+template <class T>
+struct Sub {
+  static T of(T a, T b) { return wrap<T>(static_cast<Unsigned<T>>(a) - static_cast<Unsigned<T>>(b)); }
+};
+template <class T>
+struct MulLow {
+  static T of(T a, T b) { return low(a, b); }
+};
+template <class T>
+struct MulHigh {
+  static T of(T a, T b) { return high(a, b); }
+};
+template <class T>
+struct MadLow {
+  static T of(T a, T b, T c) { return Add<T>::of(low(a, b), c); }
+};
+template <class T>
+struct MadHigh {
+  static T of(T a, T b, T c) { return Add<T>::of(high(a, b), c); }
+};
+template <class T>
+struct Mul24 {
+  static T of(T a, T b) {
+    return wrap<T>(static_cast<Unsigned<T>>(static_cast<int64_t>(a << 8 >> 8) * (b << 8 >> 8)));
+  }
+};
+template <class T>
+struct Min {
+  static T of(T a, T b) { return a < b ? a : b; }
+};
+template <class T>
+struct Max {
+  static T of(T a, T b) { return a < b ? b : a; }
+};
+template <class T>
+struct Neg {
+  static T of(T a) { return wrap<T>(0 - static_cast<Unsigned<T>>(a)); }
+};
+template <class T>
+struct Abs {
+  static T of(T a) { return a < 0 ? Neg<T>::of(a) : a; }
+};
+template <>
+struct Abs<uint16_t> {
+  static uint16_t of(uint16_t a) { return a; }
+};
+template <>
+struct Abs<uint32_t> {
+  static uint32_t of(uint32_t a) { return a; }
+};
+template <>
+struct Abs<uint64_t> {
+  static uint64_t of(uint64_t a) { return a; }
+};
+template <class T>
+struct Sad {
+  static T of(T a, T b, T c) { return Add<T>::of(c, a < b ? Sub<T>::of(b, a) : Sub<T>::of(a, b)); }
+};
 
 // Division by zero gives all ones on NVIDIA cards; the smallest number over -1 wraps.
 template <class T>
@@ -103,8 +173,10 @@ template <class T, bool subtract, bool use>
 void chain(Thread& t, const Insn& i) {
   T y = get<T>(t, i.b);
   // a - b - borrow is a + ~b + !borrow; the flag holds the borrow inverted, as add_carry leaves it.
-  if (subtract) add_carry<T>(t, i, get<T>(t, i.a), static_cast<T>(~y), use ? t.carry : true);
-  else add_carry<T>(t, i, get<T>(t, i.a), y, use && t.carry);
+  if (subtract)
+    add_carry<T>(t, i, get<T>(t, i.a), static_cast<T>(~y), use ? t.carry : true);
+  else
+    add_carry<T>(t, i, get<T>(t, i.a), y, use && t.carry);
 }
 template <class T, bool upper, bool use>
 void mad_chain(Thread& t, const Insn& i) {
@@ -127,7 +199,8 @@ Handler pick_chain(const std::string& op, const std::string& type, const ptx::St
 }
 
 void add_saturated(Thread& t, const Insn& i) {
-  int64_t sum = static_cast<int64_t>(get<int32_t>(t, i.a)) + (i.flag ? -1 : 1) * static_cast<int64_t>(get<int32_t>(t, i.b));
+  int64_t sum = static_cast<int64_t>(get<int32_t>(t, i.a)) +
+                (i.flag ? -1 : 1) * static_cast<int64_t>(get<int32_t>(t, i.b));
   set<int32_t>(t, i.dst, static_cast<int32_t>(std::clamp<int64_t>(sum, INT32_MIN, INT32_MAX)));
 }
 
@@ -156,8 +229,10 @@ Handler pick_integer(const ptx::Statement& s, Insn& i) {
     return nullptr;
   }
   if (op == "mul") return s.has("hi") ? by_integer<MulHigh, Binary>(type) : by_integer<MulLow, Binary>(type);
-  if (op == "mad") return s.has("hi") ? by_integer<MadHigh, Ternary>(type) : by_integer<MadLow, Ternary>(type);
-  if (op == "mul24" && s.has("lo")) return type == "u32" ? Binary<Mul24, uint32_t>::run : Binary<Mul24, int32_t>::run;
+  if (op == "mad")
+    return s.has("hi") ? by_integer<MadHigh, Ternary>(type) : by_integer<MadLow, Ternary>(type);
+  if (op == "mul24" && s.has("lo"))
+    return type == "u32" ? Binary<Mul24, uint32_t>::run : Binary<Mul24, int32_t>::run;
   if (op == "div") return by_integer<Div, Binary>(type);
   if (op == "rem") return by_integer<Rem, Binary>(type);
   if (op == "min") return by_integer<Min, Binary>(type);

@@ -35,8 +35,10 @@ void load(Thread& t, const Insn& i) {
 }
 template <class T>
 void store(Thread& t, const Insn& i) {
-  if (i.flag || (i.relaxed && t.fenced)) release(t, address(t, i));
-  else if (!i.relaxed) t.fenced = false;  // the next atomic does not publish this store
+  if (i.flag || (i.relaxed && t.fenced))
+    release(t, address(t, i));
+  else if (!i.relaxed)
+    t.fenced = false;  // the next atomic does not publish this store
   uint8_t* p = touch(t, i, address(t, i), sizeof(T) * i.count, {false, true, i.relaxed});
   for (int k = 0; k < i.count; ++k) {
     T value = get<T>(t, i.v[k]);
@@ -69,10 +71,14 @@ Handler transfer(const std::string& op, Space space) {
 }
 
 void to_generic(Thread& t, const Insn& i) {
-  t.r[i.dst] = t.r[i.a] + (i.space == Space::shared ? shared_window : i.space == Space::local ? local_window : 0);
+  t.r[i.dst] = t.r[i.a] + (i.space == Space::shared  ? shared_window
+                           : i.space == Space::local ? local_window
+                                                     : 0);
 }
 void from_generic(Thread& t, const Insn& i) {
-  t.r[i.dst] = t.r[i.a] - (i.space == Space::shared ? shared_window : i.space == Space::local ? local_window : 0);
+  t.r[i.dst] = t.r[i.a] - (i.space == Space::shared  ? shared_window
+                           : i.space == Space::local ? local_window
+                                                     : 0);
 }
 void is_space(Thread& t, const Insn& i) {
   uint64_t a = t.r[i.a];
@@ -109,11 +115,16 @@ Handler pick_memory(const ptx::Statement& s, Insn& i) {
     i.flag = s.has("acquire") || s.has("release");
     i.relaxed = is_volatile || s.has("relaxed") || i.flag;
     switch (i.size) {
-      case 1: return type == "s8" ? transfer<int8_t>(op, i.space) : transfer<uint8_t>(op, i.space);
-      case 2: return type == "s16" ? transfer<int16_t>(op, i.space) : transfer<uint16_t>(op, i.space);
-      case 4: return type == "s32" ? transfer<int32_t>(op, i.space) : transfer<uint32_t>(op, i.space);
-      case 8: return transfer<uint64_t>(op, i.space);
-      default: return nullptr;
+      case 1:
+        return type == "s8" ? transfer<int8_t>(op, i.space) : transfer<uint8_t>(op, i.space);
+      case 2:
+        return type == "s16" ? transfer<int16_t>(op, i.space) : transfer<uint16_t>(op, i.space);
+      case 4:
+        return type == "s32" ? transfer<int32_t>(op, i.space) : transfer<uint32_t>(op, i.space);
+      case 8:
+        return transfer<uint64_t>(op, i.space);
+      default:
+        return nullptr;
     }
   }
   if (op == "cvta") return s.has("to") ? from_generic : to_generic;

@@ -18,8 +18,7 @@ struct Group {
   Thread& operator[](uint32_t lane) { return block.threads[warp * 32 + lane]; }
   template <class Visit>
   void each(Visit visit) {
-    for (uint32_t left = lanes; left; left &= left - 1)
-      visit(static_cast<uint32_t>(std::countr_zero(left)));
+    for (uint32_t left = lanes; left; left &= left - 1) visit(static_cast<uint32_t>(std::countr_zero(left)));
   }
 };
 
@@ -48,7 +47,8 @@ void shuffle(Group& g, const Insn& i) {
     }
     if (!inside) from = lane;
     if (!(g.lanes >> from & 1))
-      finding(t, i, "shuffle from an absent lane", "lane " + std::to_string(from) + " of the warp does not take part");
+      finding(t, i, "shuffle from an absent lane",
+              "lane " + std::to_string(from) + " of the warp does not take part");
     t.r[i.v[0]] = inside;
     t.r[i.dst] = before[from];
   });
@@ -58,7 +58,10 @@ void vote(Group& g, const Insn& i) {
   uint32_t ballot = 0;
   g.each([&](uint32_t lane) { ballot |= ((g[lane].r[i.a] & 1) != i.flag ? 1u : 0u) << lane; });
   bool all = ballot == g.lanes, any = ballot != 0;
-  uint32_t r = i.source->has("ballot") ? ballot : i.source->has("all") ? all : i.source->has("any") ? any : all || !any;
+  uint32_t r = i.source->has("ballot") ? ballot
+               : i.source->has("all")  ? all
+               : i.source->has("any")  ? any
+                                       : all || !any;
   g.each([&](uint32_t lane) { set<uint32_t>(g[lane], i.dst, r); });
 }
 
@@ -66,7 +69,9 @@ void match(Group& g, const Insn& i) {
   uint64_t mask = i.size == 8 ? ~uint64_t{0} : 0xffffffff;
   uint32_t same[32] = {};
   g.each([&](uint32_t lane) {
-    g.each([&](uint32_t other) { same[lane] |= uint32_t{((g[lane].r[i.a] ^ g[other].r[i.a]) & mask) == 0} << other; });
+    g.each([&](uint32_t other) {
+      same[lane] |= uint32_t{((g[lane].r[i.a] ^ g[other].r[i.a]) & mask) == 0} << other;
+    });
   });
   bool all = i.source->has("all");
   g.each([&](uint32_t lane) {
@@ -82,14 +87,23 @@ void reduce(Group& g, const Insn& i) {
   uint32_t r = 0;
   g.each([&](uint32_t lane) {
     uint32_t x = get<uint32_t>(g[lane], i.a);
-    auto below = [&](uint32_t p, uint32_t q) { return is_signed ? static_cast<int32_t>(p) < static_cast<int32_t>(q) : p < q; };
-    if (first) r = x;
-    else if (s.has("add")) r += x;
-    else if (s.has("min")) r = below(x, r) ? x : r;
-    else if (s.has("max")) r = below(r, x) ? x : r;
-    else if (s.has("and")) r &= x;
-    else if (s.has("or")) r |= x;
-    else r ^= x;
+    auto below = [&](uint32_t p, uint32_t q) {
+      return is_signed ? static_cast<int32_t>(p) < static_cast<int32_t>(q) : p < q;
+    };
+    if (first)
+      r = x;
+    else if (s.has("add"))
+      r += x;
+    else if (s.has("min"))
+      r = below(x, r) ? x : r;
+    else if (s.has("max"))
+      r = below(r, x) ? x : r;
+    else if (s.has("and"))
+      r &= x;
+    else if (s.has("or"))
+      r |= x;
+    else
+      r ^= x;
     first = false;
   });
   g.each([&](uint32_t lane) { set<uint32_t>(g[lane], i.dst, r); });
@@ -100,10 +114,14 @@ void reduce(Group& g, const Insn& i) {
 void resolve_warp(Block& block, uint32_t warp, uint32_t lanes, const Insn& i) {
   Group g{block, warp, lanes};
   const std::string& op = i.source->opcode[0];
-  if (op == "shfl") shuffle(g, i);
-  else if (op == "vote") vote(g, i);
-  else if (op == "match") match(g, i);
-  else if (op == "redux") reduce(g, i);
+  if (op == "shfl")
+    shuffle(g, i);
+  else if (op == "vote")
+    vote(g, i);
+  else if (op == "match")
+    match(g, i);
+  else if (op == "redux")
+    reduce(g, i);
 }
 
 Handler pick_warp(const ptx::Statement& s, Insn& i) {

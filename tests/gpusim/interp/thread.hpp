@@ -29,7 +29,7 @@ enum class State : uint8_t { ready, at_barrier, at_warp_sync, exited };
 struct Frame {
   const Code* code;
   const Insn* return_to;
-  size_t base;        // of its registers
+  size_t base;  // of its registers
   size_t local_base;
 };
 
@@ -42,7 +42,7 @@ struct Thread {
   uint16_t id = 0;
   State state = State::ready;
   bool carry = false;
-  bool fenced = false;          // a fence since the last plain store
+  bool fenced = false;  // a fence since the last plain store
   const Insn* waiting = nullptr;
   uint32_t wait_mask = 0;
   std::vector<uint64_t> stack;

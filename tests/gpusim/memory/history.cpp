@@ -38,7 +38,8 @@ void History::access(size_t begin, size_t end, bool write, const EventPtr& event
     // Neighbours with the same story become one again.
     if (it != segments_.begin()) {
       auto left = std::prev(it);
-      if (left->second.end == it->first && left->second.writer == s.writer && left->second.readers == s.readers) {
+      if (left->second.end == it->first && left->second.writer == s.writer &&
+          left->second.readers == s.readers) {
         left->second.end = s.end;
         segments_.erase(it);
         it = left;

@@ -11,7 +11,8 @@
 
 namespace gpusim {
 
-using Clock = std::vector<uint64_t>;  // index: stream (0 is the host); value: operations of it known to be done
+using Clock =
+    std::vector<uint64_t>;  // index: stream (0 is the host); value: operations of it known to be done
 
 inline void join(Clock& into, const Clock& other) {
   if (into.size() < other.size()) into.resize(other.size());
@@ -33,8 +34,8 @@ using EventPtr = std::shared_ptr<const Event>;
 
 class History {
  public:
-  // Enters an access to [begin, end). Calls conflict(earlier, earlier_wrote, at) for an earlier access that is
-  // ordered neither before nor after it.
+  // Enters an access to [begin, end). Calls conflict(earlier, earlier_wrote, at) for an earlier access that
+  // is ordered neither before nor after it.
   using Report = std::function<void(const Event& earlier, bool earlier_wrote, size_t at)>;
   void access(size_t begin, size_t end, bool write, const EventPtr& event, const Report& conflict);
 

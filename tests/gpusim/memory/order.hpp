@@ -18,21 +18,21 @@ struct Known {
 };
 
 struct BlockOrder {
-  uint32_t launch_base = 0;    // older stamps belong to earlier launches, which streams put in order
+  uint32_t launch_base = 0;  // older stamps belong to earlier launches, which streams put in order
   uint32_t now = 0;
   uint32_t block = 0;
-  uint32_t barrier_stamp = 0;  // the last barrier of the whole block
+  uint32_t barrier_stamp = 0;    // the last barrier of the whole block
   std::vector<LaneClock> lanes;  // one per thread
   std::vector<Known> known;
 
   bool before(uint32_t stamp, uint32_t other_block, uint16_t other, uint16_t me) const {
     if (stamp < launch_base) return true;
     if (other_block == block) {
-      return other == me || stamp < barrier_stamp ||
-             (other / 32 == me / 32 && lanes[me][other % 32] > stamp);
+      return other == me || stamp < barrier_stamp || (other / 32 == me / 32 && lanes[me][other % 32] > stamp);
     }
     for (const Known& k : known)
-      if (k.block == other_block && (stamp < k.barrier_stamp || (k.tid == other && stamp <= k.now))) return true;
+      if (k.block == other_block && (stamp < k.barrier_stamp || (k.tid == other && stamp <= k.now)))
+        return true;
     return false;
   }
 };

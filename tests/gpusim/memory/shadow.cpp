@@ -5,7 +5,9 @@
 
 namespace gpusim {
 
-void Shadow::set_valid(size_t offset, size_t size, bool valid) { std::memset(valid_.get() + offset, valid, size); }
+void Shadow::set_valid(size_t offset, size_t size, bool valid) {
+  std::memset(valid_.get() + offset, valid, size);
+}
 
 void Shadow::copy_valid(size_t offset, const Shadow& from, size_t from_offset, size_t size) {
   std::memmove(valid_.get() + offset, from.valid_.get() + from_offset, size);
@@ -35,7 +37,8 @@ Conflict Shadow::touch(size_t offset, size_t size, Access how, uint16_t me, cons
   return conflict;
 }
 
-void Shadow::check(const Cell& c, Access how, uint16_t me, const BlockOrder& order, Conflict& conflict) const {
+void Shadow::check(const Cell& c, Access how, uint16_t me, const BlockOrder& order,
+                   Conflict& conflict) const {
   if (conflict.found) return;
   bool quiet = how.atomic && c.w_atomic;
   if (c.w_stamp >= base_ && !quiet && !order.before(c.w_stamp, c.w_block, c.w_tid, me)) {
@@ -72,7 +75,8 @@ void Shadow::record(Cell& c, Access how, uint16_t me, const BlockOrder& order) c
     return;
   }
   // Readers that the newcomer is ordered after need not be remembered.
-  bool stale = c.r_stamp < std::max(order.launch_base, base_) || (c.r_block == order.block && c.r_stamp < order.barrier_stamp);
+  bool stale = c.r_stamp < std::max(order.launch_base, base_) ||
+               (c.r_block == order.block && c.r_stamp < order.barrier_stamp);
   if (stale) {
     c.r_block = order.block;
     c.r_warp = warp;

@@ -31,7 +31,8 @@ struct Range {
 class Shadow {
  public:
   explicit Shadow(size_t size)
-      : valid_(static_cast<uint8_t*>(std::calloc(size + 1, 1))), pages_((size + page_bytes - 1) / page_bytes) {}
+      : valid_(static_cast<uint8_t*>(std::calloc(size + 1, 1))),
+        pages_((size + page_bytes - 1) / page_bytes) {}
 
   // The first byte of [offset, offset + size) that nobody has written, or -1.
   int64_t first_invalid(size_t offset, size_t size) const {

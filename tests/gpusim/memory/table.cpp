@@ -30,7 +30,8 @@ Allocation* MemoryTable::add_device(size_t size, int device, MemoryKind kind, st
   if (next_ == 0) next_ = window() + red_zone;
   uint64_t base = (next_ + alignment - 1) / alignment * alignment;
   next_ = base + size + red_zone;
-  std::unique_ptr<uint8_t[], void (*)(void*)> storage(static_cast<uint8_t*>(std::calloc(size + 1, 1)), std::free);
+  std::unique_ptr<uint8_t[], void (*)(void*)> storage(static_cast<uint8_t*>(std::calloc(size + 1, 1)),
+                                                      std::free);
   // What cudaMalloc leaves is not zero: NaN as a float, nonsense as an index. Only large workspaces, of which
   // little is ever used, are left alone.
   if (size < size_t{8} << 20) std::memset(storage.get(), 0xff, size);
@@ -42,8 +43,16 @@ Allocation* MemoryTable::add_device(size_t size, int device, MemoryKind kind, st
 
 Allocation* MemoryTable::add_pinned(void* user, uint8_t* alias, size_t size) {
   auto base = reinterpret_cast<uint64_t>(user);
-  auto entry = std::make_unique<Allocation>(
-      Allocation{base, size, MemoryKind::pinned, -1, "pinned host memory", alias, {nullptr, std::free}, Shadow(size), History(), false});
+  auto entry = std::make_unique<Allocation>(Allocation{base,
+                                                       size,
+                                                       MemoryKind::pinned,
+                                                       -1,
+                                                       "pinned host memory",
+                                                       alias,
+                                                       {nullptr, std::free},
+                                                       Shadow(size),
+                                                       History(),
+                                                       false});
   entry->shadow.set_valid(0, size, true);  // the host's own writes are not seen
   return (by_base_[base] = std::move(entry)).get();
 }

@@ -56,7 +56,7 @@ struct Variable {
   int line = 0;
   size_t align = 1, size = 0;
   bool is_extern = false;
-  std::vector<uint8_t> initial;                         // empty: zeros
+  std::vector<uint8_t> initial;                          // empty: zeros
   std::vector<std::pair<size_t, std::string>> pointers;  // offset -> symbol whose address stands there
 };
 

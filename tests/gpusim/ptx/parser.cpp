@@ -9,8 +9,8 @@ namespace gpusim::ptx {
 
 size_t type_size(const std::string& type) {
   static const std::map<std::string, size_t> sizes{
-      {"b8", 1},   {"u8", 1},  {"s8", 1},    {"b16", 2},   {"u16", 2}, {"s16", 2}, {"f16", 2},
-      {"bf16", 2}, {"b32", 4}, {"u32", 4},   {"s32", 4},   {"f32", 4}, {"b64", 8}, {"u64", 8},
+      {"b8", 1},   {"u8", 1},  {"s8", 1},    {"b16", 2},    {"u16", 2}, {"s16", 2}, {"f16", 2},
+      {"bf16", 2}, {"b32", 4}, {"u32", 4},   {"s32", 4},    {"f32", 4}, {"b64", 8}, {"u64", 8},
       {"s64", 8},  {"f64", 8}, {"f16x2", 4}, {"bf16x2", 4}, {"pred", 1}};
   auto it = sizes.find(type);
   return it == sizes.end() ? 0 : it->second;
@@ -291,7 +291,8 @@ class Parser {
     if (accept("[")) {
       o.kind = Operand::address;
       if (peek().kind == TokenKind::word) o.text = symbol();
-      if (accept("+") || is("-") || peek().kind == TokenKind::number) o.offset = static_cast<int64_t>(number().bits);
+      if (accept("+") || is("-") || peek().kind == TokenKind::number)
+        o.offset = static_cast<int64_t>(number().bits);
       expect("]");
       return o;
     }

@@ -26,9 +26,10 @@ struct AtExit {
   ~AtExit() {
     write_coverage();
     if (config().statistics)
-      std::fprintf(stderr, "gpusim: %llu launches, %.3f million instructions in %.3f s: %.1f million a second\n",
-                   static_cast<unsigned long long>(launches), static_cast<double>(instructions) * 1e-6, seconds,
-                   static_cast<double>(instructions) * 1e-6 / std::max(seconds, 1e-9));
+      std::fprintf(stderr,
+                   "gpusim: %llu launches, %.3f million instructions in %.3f s: %.1f million a second\n",
+                   static_cast<unsigned long long>(launches), static_cast<double>(instructions) * 1e-6,
+                   seconds, static_cast<double>(instructions) * 1e-6 / std::max(seconds, 1e-9));
   }
 };
 AtExit& at_exit() {
@@ -54,9 +55,11 @@ cudaError_t launch(Kernel* kernel, dim3 grid, dim3 block, void** args, size_t sh
   run->block = {block.x, block.y, block.z};
   run->dynamic_shared = shared;
   uint64_t threads = run->block.count();
-  if (threads == 0 || threads > 1024 || block.z > 64 || run->grid.count() == 0 || grid.x > 0x7fffffff || grid.y > 65535 || grid.z > 65535)
+  if (threads == 0 || threads > 1024 || block.z > 64 || run->grid.count() == 0 || grid.x > 0x7fffffff ||
+      grid.y > 65535 || grid.z > 65535)
     return cudaErrorInvalidConfiguration;
-  if (code.max_threads && threads > static_cast<uint64_t>(code.max_threads)) return cudaErrorInvalidConfiguration;
+  if (code.max_threads && threads > static_cast<uint64_t>(code.max_threads))
+    return cudaErrorInvalidConfiguration;
   if (code.static_shared + shared > std::max(kernel->dynamic_limit + code.static_shared, size_t{48} << 10) ||
       (shared > kernel->dynamic_limit))
     return cudaErrorInvalidValue;
@@ -64,7 +67,8 @@ cudaError_t launch(Kernel* kernel, dim3 grid, dim3 block, void** args, size_t sh
     uint32_t first = code.parameters.front().offset;
     run->parameters.resize(code.parameters.back().offset + code.parameters.back().size - first);
     for (size_t k = 0; k < code.parameters.size(); ++k)
-      std::memcpy(run->parameters.data() + code.parameters[k].offset - first, args[k], code.parameters[k].size);
+      std::memcpy(run->parameters.data() + code.parameters[k].offset - first, args[k],
+                  code.parameters[k].size);
   }
   run->limit = config().limit;
   scheduler().enqueue(stream, "kernel " + code.shown, guarded([run](Operation& op) {
@@ -73,7 +77,8 @@ cudaError_t launch(Kernel* kernel, dim3 grid, dim3 block, void** args, size_t sh
                         run->random.seed(config().seed * 1000003 + operations);
                         auto begin = std::chrono::steady_clock::now();
                         run_launch(*run);
-                        at_exit().seconds += std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+                        at_exit().seconds +=
+                            std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
                         at_exit().instructions += run->executed;
                         ++at_exit().launches;
                         enter_touched(run->operation, op.event);
@@ -96,7 +101,8 @@ void** __cudaRegisterFatBinary(void* wrapper) {
 void __cudaRegisterFatBinaryEnd(void**) {}
 void __cudaUnregisterFatBinary(void**) {}
 char __cudaInitModule(void**) { return 0; }
-void __cudaRegisterFunction(void** image, const char* host, char*, const char* name, int, uint3*, uint3*, dim3*, dim3*, int*) {
+void __cudaRegisterFunction(void** image, const char* host, char*, const char* name, int, uint3*, uint3*,
+                            dim3*, dim3*, int*) {
   add_kernel(reinterpret_cast<Image*>(image), host, name);
 }
 void __cudaRegisterVar(void** image, char* host, char*, const char* name, int, size_t, int, int) {
@@ -121,10 +127,12 @@ cudaError_t __cudaGetKernel(cudaKernel_t* kernel, const void* host) {
   *kernel = reinterpret_cast<cudaKernel_t>(kernel_of(host));
   return *kernel ? cudaSuccess : fail(cudaErrorInvalidDeviceFunction);
 }
-cudaError_t __cudaLaunchKernel(cudaKernel_t kernel, dim3 grid, dim3 block, void** args, size_t shared, cudaStream_t stream) {
+cudaError_t __cudaLaunchKernel(cudaKernel_t kernel, dim3 grid, dim3 block, void** args, size_t shared,
+                               cudaStream_t stream) {
   return api([&] { return launch(kernel_of(kernel), grid, block, args, shared, stream); });
 }
-cudaError_t cudaLaunchKernel(const void* host, dim3 grid, dim3 block, void** args, size_t shared, cudaStream_t stream) {
+cudaError_t cudaLaunchKernel(const void* host, dim3 grid, dim3 block, void** args, size_t shared,
+                             cudaStream_t stream) {
   return api([&] { return launch(kernel_of(host), grid, block, args, shared, stream); });
 }
 
@@ -156,16 +164,19 @@ cudaError_t cudaFuncGetAttributes(cudaFuncAttributes* out, const void* host) {
   });
 }
 
-cudaError_t cudaOccupancyMaxActiveBlocksPerMultiprocessorWithFlags(int* blocks, const void* host, int threads, size_t shared, unsigned) {
+cudaError_t cudaOccupancyMaxActiveBlocksPerMultiprocessorWithFlags(int* blocks, const void* host, int threads,
+                                                                   size_t shared, unsigned) {
   return api([&] {
     Kernel* k = kernel_of(host);
     if (!k || threads < 1) return k ? cudaErrorInvalidValue : cudaErrorInvalidDeviceFunction;
     size_t bytes = k->code(current_device()).static_shared + shared;
-    *blocks = std::min(1024 / ((threads + 31) / 32 * 32), bytes ? static_cast<int>((size_t{64} << 10) / bytes) : 16);
+    *blocks = std::min(1024 / ((threads + 31) / 32 * 32),
+                       bytes ? static_cast<int>((size_t{64} << 10) / bytes) : 16);
     return cudaSuccess;
   });
 }
-cudaError_t cudaOccupancyMaxActiveBlocksPerMultiprocessor(int* blocks, const void* host, int threads, size_t shared) {
+cudaError_t cudaOccupancyMaxActiveBlocksPerMultiprocessor(int* blocks, const void* host, int threads,
+                                                          size_t shared) {
   return cudaOccupancyMaxActiveBlocksPerMultiprocessorWithFlags(blocks, host, threads, shared, 0);
 }
 

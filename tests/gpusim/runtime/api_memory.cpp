@@ -20,7 +20,8 @@ cudaError_t allocate(void** p, size_t size, int device) {
   if (size == 0) return cudaSuccess;
   if (used_memory(device) + size > config().memory) return cudaErrorMemoryAllocation;
   add_used_memory(device, static_cast<ptrdiff_t>(size));
-  Allocation* a = memory().add_device(size, device, MemoryKind::device, "allocation " + std::to_string(++allocations));
+  Allocation* a =
+      memory().add_device(size, device, MemoryKind::device, "allocation " + std::to_string(++allocations));
   *p = reinterpret_cast<void*>(a->base);
   return cudaSuccess;
 }
@@ -29,9 +30,11 @@ cudaError_t allocate(void** p, size_t size, int device) {
 Allocation* owned(void* p, const char* who) {
   auto address = reinterpret_cast<uint64_t>(p);
   Allocation* a = memory().find(address);
-  if (a && a->freed) throw UseError(cudaErrorInvalidValue, std::string("double free: ") + who + " of freed " + a->name);
+  if (a && a->freed)
+    throw UseError(cudaErrorInvalidValue, std::string("double free: ") + who + " of freed " + a->name);
   if (!a || a->base != address || a->kind != MemoryKind::device)
-    throw UseError(cudaErrorInvalidValue, std::string("invalid free: ") + who + " of what no cudaMalloc gave");
+    throw UseError(cudaErrorInvalidValue,
+                   std::string("invalid free: ") + who + " of what no cudaMalloc gave");
   return a;
 }
 
@@ -51,7 +54,8 @@ void check_direction(const Allocation* to, const Allocation* from, cudaMemcpyKin
   bool want_to = kind == cudaMemcpyHostToDevice || kind == cudaMemcpyDeviceToDevice;
   bool want_from = kind == cudaMemcpyDeviceToHost || kind == cudaMemcpyDeviceToDevice;
   if (kind != cudaMemcpyDefault && (on_device(to) != want_to || on_device(from) != want_from))
-    throw UseError(cudaErrorInvalidValue, "copy in a wrong direction: the pointers are not what the kind says");
+    throw UseError(cudaErrorInvalidValue,
+                   "copy in a wrong direction: the pointers are not what the kind says");
 }
 
 void run_copy(const Copy& c, const EventPtr& event, const std::string& who) {
@@ -62,11 +66,14 @@ void run_copy(const Copy& c, const EventPtr& event, const std::string& who) {
   if (to) enter(*to, to_at, to_at + c.size, true, event);
   std::memmove(bytes_of(to, c.to), bytes_of(from, c.from), c.size);
   bool to_device = to && to->kind != MemoryKind::pinned;
-  if (to_device && from) to->shadow.copy_valid(to_at, from->shadow, from_at, c.size);
-  else if (to_device) to->shadow.set_valid(to_at, c.size, true);
+  if (to_device && from)
+    to->shadow.copy_valid(to_at, from->shadow, from_at, c.size);
+  else if (to_device)
+    to->shadow.set_valid(to_at, c.size, true);
   else if (from)
     if (int64_t bad = from->shadow.first_invalid(from_at, c.size); bad >= 0)
-      report("uninitialised read by a copy", event->name + " brings to the host byte " + std::to_string(bad) + " of " + from->name + ", which nobody has written");
+      report("uninitialised read by a copy", event->name + " brings to the host byte " + std::to_string(bad) +
+                                                 " of " + from->name + ", which nobody has written");
 }
 
 cudaError_t copy(Copy c, cudaMemcpyKind kind, cudaStream_t handle, bool async) {
@@ -77,21 +84,24 @@ cudaError_t copy(Copy c, cudaMemcpyKind kind, cudaStream_t handle, bool async) {
   check_direction(to, from, kind);
   if (!from && to) {
     // Pageable memory is staged before the call returns, so that the caller may reuse it.
-    auto staged = std::make_shared<std::vector<uint8_t>>(static_cast<const uint8_t*>(c.from), static_cast<const uint8_t*>(c.from) + c.size);
+    auto staged = std::make_shared<std::vector<uint8_t>>(static_cast<const uint8_t*>(c.from),
+                                                         static_cast<const uint8_t*>(c.from) + c.size);
     c.from = nullptr;
     OperationPtr op = scheduler().enqueue(stream, who, guarded([c, staged, who](Operation& o) {
-      Copy mine{c.to, staged->data(), c.size};
-      run_copy(mine, o.event, who);
-      return Progress::done;
-    }));
-    if (!async) scheduler().wait(op);
-    else guard_in_flight(to, c.to, c.size, true, op);
+                                            Copy mine{c.to, staged->data(), c.size};
+                                            run_copy(mine, o.event, who);
+                                            return Progress::done;
+                                          }));
+    if (!async)
+      scheduler().wait(op);
+    else
+      guard_in_flight(to, c.to, c.size, true, op);
     return cudaSuccess;
   }
   OperationPtr op = scheduler().enqueue(stream, who, guarded([c, who](Operation& o) {
-    run_copy(c, o.event, who);
-    return Progress::done;
-  }));
+                                          run_copy(c, o.event, who);
+                                          return Progress::done;
+                                        }));
   if (!async || !to) {  // into pageable memory a copy is never asynchronous
     scheduler().wait(op);
   } else {
@@ -106,14 +116,16 @@ cudaError_t fill(void* p, int value, size_t size, cudaStream_t handle, bool asyn
   std::string who = async ? "cudaMemsetAsync" : "cudaMemset";
   allocation_of(p, size, who);
   OperationPtr op = scheduler().enqueue(stream_of(handle), who, guarded([=](Operation& o) {
-    Allocation* a = allocation_of(p, size, who);
-    if (!a) throw UseError(cudaErrorInvalidValue, "invalid pointer: " + who + " of host memory");
-    size_t at = reinterpret_cast<uint64_t>(p) - a->base;
-    enter(*a, at, at + size, true, o.event);
-    std::memset(a->data + at, value, size);
-    a->shadow.set_valid(at, size, true);
-    return Progress::done;
-  }));
+                                          Allocation* a = allocation_of(p, size, who);
+                                          if (!a)
+                                            throw UseError(cudaErrorInvalidValue,
+                                                           "invalid pointer: " + who + " of host memory");
+                                          size_t at = reinterpret_cast<uint64_t>(p) - a->base;
+                                          enter(*a, at, at + size, true, o.event);
+                                          std::memset(a->data + at, value, size);
+                                          a->shadow.set_valid(at, size, true);
+                                          return Progress::done;
+                                        }));
   if (!async) scheduler().wait(op);
   return cudaSuccess;
 }
@@ -154,11 +166,11 @@ cudaError_t cudaFreeAsync(void* p, cudaStream_t handle) {
     if (!p) return cudaSuccess;
     owned(p, "cudaFreeAsync");
     scheduler().enqueue(stream_of(handle), "cudaFreeAsync", guarded([p](Operation& op) {
-      Allocation* a = owned(p, "cudaFreeAsync");
-      enter(*a, 0, a->size, true, op.event);
-      drop(a);
-      return Progress::done;
-    }));
+                          Allocation* a = owned(p, "cudaFreeAsync");
+                          enter(*a, 0, a->size, true, op.event);
+                          drop(a);
+                          return Progress::done;
+                        }));
     return cudaSuccess;
   });
 }
@@ -166,7 +178,8 @@ cudaError_t cudaFreeAsync(void* p, cudaStream_t handle) {
 cudaError_t cudaMemcpy(void* to, const void* from, size_t size, cudaMemcpyKind kind) {
   return api([&] { return copy({to, from, size}, kind, nullptr, false); });
 }
-cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t size, cudaMemcpyKind kind, cudaStream_t stream) {
+cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t size, cudaMemcpyKind kind,
+                            cudaStream_t stream) {
   return api([&] { return copy({to, from, size}, kind, stream, true); });
 }
 cudaError_t cudaMemcpyPeer(void* to, int, const void* from, int, size_t size) {
@@ -175,17 +188,23 @@ cudaError_t cudaMemcpyPeer(void* to, int, const void* from, int, size_t size) {
 cudaError_t cudaMemcpyPeerAsync(void* to, int, const void* from, int, size_t size, cudaStream_t stream) {
   return api([&] { return copy({to, from, size}, cudaMemcpyDeviceToDevice, stream, true); });
 }
-cudaError_t cudaMemcpy2DAsync(void* to, size_t to_pitch, const void* from, size_t from_pitch, size_t width, size_t height, cudaMemcpyKind kind, cudaStream_t stream) {
+cudaError_t cudaMemcpy2DAsync(void* to, size_t to_pitch, const void* from, size_t from_pitch, size_t width,
+                              size_t height, cudaMemcpyKind kind, cudaStream_t stream) {
   return api([&] {
     for (size_t row = 0; row < height; ++row)
-      copy({static_cast<char*>(to) + row * to_pitch, static_cast<const char*>(from) + row * from_pitch, width}, kind, stream, true);
+      copy(
+          {static_cast<char*>(to) + row * to_pitch, static_cast<const char*>(from) + row * from_pitch, width},
+          kind, stream, true);
     return cudaSuccess;
   });
 }
-cudaError_t cudaMemcpy2D(void* to, size_t to_pitch, const void* from, size_t from_pitch, size_t width, size_t height, cudaMemcpyKind kind) {
+cudaError_t cudaMemcpy2D(void* to, size_t to_pitch, const void* from, size_t from_pitch, size_t width,
+                         size_t height, cudaMemcpyKind kind) {
   return api([&] {
     for (size_t row = 0; row < height; ++row)
-      copy({static_cast<char*>(to) + row * to_pitch, static_cast<const char*>(from) + row * from_pitch, width}, kind, nullptr, false);
+      copy(
+          {static_cast<char*>(to) + row * to_pitch, static_cast<const char*>(from) + row * from_pitch, width},
+          kind, nullptr, false);
     return cudaSuccess;
   });
 }
@@ -239,22 +258,28 @@ cudaError_t cudaGetSymbolSize(size_t* size, const void* symbol) {
     return cudaSuccess;
   });
 }
-cudaError_t cudaMemcpyToSymbol(const void* symbol, const void* from, size_t size, size_t offset, cudaMemcpyKind kind) {
+cudaError_t cudaMemcpyToSymbol(const void* symbol, const void* from, size_t size, size_t offset,
+                               cudaMemcpyKind kind) {
   return api([&] {
     Allocation* a = variable_of(symbol, current_device());
-    return a ? copy({reinterpret_cast<void*>(a->base + offset), from, size}, kind, nullptr, false) : cudaErrorInvalidSymbol;
+    return a ? copy({reinterpret_cast<void*>(a->base + offset), from, size}, kind, nullptr, false)
+             : cudaErrorInvalidSymbol;
   });
 }
-cudaError_t cudaMemcpyToSymbolAsync(const void* symbol, const void* from, size_t size, size_t offset, cudaMemcpyKind kind, cudaStream_t stream) {
+cudaError_t cudaMemcpyToSymbolAsync(const void* symbol, const void* from, size_t size, size_t offset,
+                                    cudaMemcpyKind kind, cudaStream_t stream) {
   return api([&] {
     Allocation* a = variable_of(symbol, current_device());
-    return a ? copy({reinterpret_cast<void*>(a->base + offset), from, size}, kind, stream, true) : cudaErrorInvalidSymbol;
+    return a ? copy({reinterpret_cast<void*>(a->base + offset), from, size}, kind, stream, true)
+             : cudaErrorInvalidSymbol;
   });
 }
-cudaError_t cudaMemcpyFromSymbol(void* to, const void* symbol, size_t size, size_t offset, cudaMemcpyKind kind) {
+cudaError_t cudaMemcpyFromSymbol(void* to, const void* symbol, size_t size, size_t offset,
+                                 cudaMemcpyKind kind) {
   return api([&] {
     Allocation* a = variable_of(symbol, current_device());
-    return a ? copy({to, reinterpret_cast<const void*>(a->base + offset), size}, kind, nullptr, false) : cudaErrorInvalidSymbol;
+    return a ? copy({to, reinterpret_cast<const void*>(a->base + offset), size}, kind, nullptr, false)
+             : cudaErrorInvalidSymbol;
   });
 }
 

@@ -21,11 +21,14 @@ extern "C" {
 
 cudaError_t cudaStreamCreateWithPriority(cudaStream_t* out, unsigned flags, int priority) {
   return api([&] {
-    *out = reinterpret_cast<cudaStream_t>(scheduler().create(current_device(), !(flags & cudaStreamNonBlocking), priority));
+    *out = reinterpret_cast<cudaStream_t>(
+        scheduler().create(current_device(), !(flags & cudaStreamNonBlocking), priority));
     return cudaSuccess;
   });
 }
-cudaError_t cudaStreamCreateWithFlags(cudaStream_t* out, unsigned flags) { return cudaStreamCreateWithPriority(out, flags, 0); }
+cudaError_t cudaStreamCreateWithFlags(cudaStream_t* out, unsigned flags) {
+  return cudaStreamCreateWithPriority(out, flags, 0);
+}
 cudaError_t cudaStreamCreate(cudaStream_t* out) { return cudaStreamCreateWithPriority(out, 0, 0); }
 cudaError_t cudaStreamDestroy(cudaStream_t handle) {
   return api([&] {
@@ -82,7 +85,8 @@ cudaError_t cudaStreamQuery(cudaStream_t handle) {
 cudaError_t cudaStreamWaitEvent(cudaStream_t handle, cudaEvent_t event, unsigned) {
   return api([&] {
     // The wait is for the event as it was last recorded; one that never was is no wait at all.
-    if (OperationPtr recorded = event_of(event).recorded) scheduler().enqueue(stream_of(handle), "cudaStreamWaitEvent", nullptr, {recorded});
+    if (OperationPtr recorded = event_of(event).recorded)
+      scheduler().enqueue(stream_of(handle), "cudaStreamWaitEvent", nullptr, {recorded});
     return cudaSuccess;
   });
 }
@@ -109,7 +113,9 @@ cudaError_t cudaEventRecordWithFlags(cudaEvent_t event, cudaStream_t stream, uns
     return cudaSuccess;
   });
 }
-cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) { return cudaEventRecordWithFlags(event, stream, 0); }
+cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
+  return cudaEventRecordWithFlags(event, stream, 0);
+}
 cudaError_t cudaEventQuery(cudaEvent_t event) {
   return api([&] {
     CudaEvent& e = event_of(event);
@@ -132,7 +138,9 @@ cudaError_t cudaEventElapsedTime(float* ms, cudaEvent_t begin, cudaEvent_t end) 
     return cudaSuccess;
   });
 }
-cudaError_t cudaEventElapsedTime_v2(float* ms, cudaEvent_t begin, cudaEvent_t end) { return cudaEventElapsedTime(ms, begin, end); }
+cudaError_t cudaEventElapsedTime_v2(float* ms, cudaEvent_t begin, cudaEvent_t end) {
+  return cudaEventElapsedTime(ms, begin, end);
+}
 
 cudaError_t cudaLaunchHostFunc(cudaStream_t handle, cudaHostFn_t function, void* argument) {
   return api([&] {

@@ -10,9 +10,14 @@ uint64_t amount(const char* text) {
   char* end = nullptr;
   uint64_t value = std::strtoull(text, &end, 0);
   switch (*end) {
-    case 'G': value <<= 10; [[fallthrough]];
-    case 'M': value <<= 10; [[fallthrough]];
-    case 'K': value <<= 10;
+    case 'G':
+      value <<= 10;
+      [[fallthrough]];
+    case 'M':
+      value <<= 10;
+      [[fallthrough]];
+    case 'K':
+      value <<= 10;
   }
   return value;
 }

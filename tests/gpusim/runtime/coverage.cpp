@@ -36,7 +36,8 @@ void Coverage::merge_into_folder() const {
   if (lock < 0 || flock(lock, LOCK_EX) != 0) return;
   for (const auto& [name, lines] : functions_) {
     // A file's name may have 255 bytes, a mangled one more.
-    std::string file = folder + "/" + name.substr(0, 180) + "." + std::to_string(std::hash<std::string>{}(name) % 100000) + ".cov";
+    std::string file = folder + "/" + name.substr(0, 180) + "." +
+                       std::to_string(std::hash<std::string>{}(name) % 100000) + ".cov";
     std::vector<std::string> before;
     std::ifstream in(file);
     std::string line;
@@ -46,7 +47,8 @@ void Coverage::merge_into_folder() const {
     before.resize(lines.size());
     std::ostringstream out;
     out << name << "\n";
-    for (size_t k = 0; k < lines.size(); ++k) out << (lines[k].hit || before[k] == "1 " + lines[k].text ? "1 " : "0 ") << lines[k].text << "\n";
+    for (size_t k = 0; k < lines.size(); ++k)
+      out << (lines[k].hit || before[k] == "1 " + lines[k].text ? "1 " : "0 ") << lines[k].text << "\n";
     std::ofstream(file) << out.str();
   }
   close(lock);

@@ -1,5 +1,5 @@
-// Which instructions of each kernel ran, merged over devices, processes and runs: one small text file for each
-// function in the folder GPUSIM_COVERAGE.
+// Which instructions of each kernel ran, merged over devices, processes and runs: one small text file for
+// each function in the folder GPUSIM_COVERAGE.
 #pragma once
 
 #include <map>

@@ -22,6 +22,9 @@ typedef struct {
 cudaError_t gpusim_enqueue(cudaStream_t stream, const char* name, const gpusim_range* ranges, size_t count,
                            int (*run)(void* argument), void* argument, void (*destroy)(void* argument));
 
+// From here on queued work runs now and then although the host calls nothing.
+void gpusim_progress_in_background(void);
+
 // Where the bytes behind a device pointer lie; to be used inside run() only.
 void* gpusim_bytes(const void* device_pointer);
 

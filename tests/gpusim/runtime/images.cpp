@@ -41,7 +41,10 @@ std::string ptx_in(const uint8_t* data) {
     at += entry.header_size + entry.size;
   }
   if (other) {
-    std::fputs("gpusim: a fat binary without readable PTX; build with -gencode arch=compute_75,code=compute_75 --no-compress\n", stderr);
+    std::fputs(
+        "gpusim: a fat binary without readable PTX; build with -gencode arch=compute_75,code=compute_75 "
+        "--no-compress\n",
+        stderr);
   }
   return "";
 }
@@ -61,7 +64,8 @@ Image::Instance& Image::on(int device) {
   if (instance.program) return instance;
   ptx::Module module = ptx::parse(text);
   instance.program = decode(std::move(module), [&](const ptx::Variable& v) {
-    Allocation* a = memory().add_device(std::max<size_t>(v.size, 1), device, MemoryKind::variable, "variable " + v.name);
+    Allocation* a =
+        memory().add_device(std::max<size_t>(v.size, 1), device, MemoryKind::variable, "variable " + v.name);
     std::memset(a->data, 0, v.size);
     if (!v.initial.empty()) std::memcpy(a->data, v.initial.data(), v.size);
     a->shadow.set_valid(0, v.size, true);
@@ -105,7 +109,9 @@ Kernel* kernel_of(const void* host_function) {
   return nullptr;
 }
 
-void add_variable(Image* image, const void* host_variable, const char* name) { variables[host_variable] = {image, name}; }
+void add_variable(Image* image, const void* host_variable, const char* name) {
+  variables[host_variable] = {image, name};
+}
 
 Allocation* variable_of(const void* host_variable, int device) {
   auto it = variables.find(host_variable);

@@ -63,8 +63,9 @@ void on_fault(int, siginfo_t* info, void* context) {
   for (size_t k = 0; a && a->kind == MemoryKind::pinned && k < guards().size(); ++k) {
     Guard g = guards()[k];
     if (g.allocation != a || at < g.begin || at >= g.end) continue;
-    report("host not synchronised", std::string("the host ") + (write ? "writes" : "reads") + " byte " + std::to_string(at) + " of " +
-                                        a->name + ", which " + g.operation->event->name + (g.write ? " writes" : " reads") +
+    report("host not synchronised", std::string("the host ") + (write ? "writes" : "reads") + " byte " +
+                                        std::to_string(at) + " of " + a->name + ", which " +
+                                        g.operation->event->name + (g.write ? " writes" : " reads") +
                                         "; expected a synchronisation between them");
     poison(cudaErrorLaunchFailure);
     std::erase_if(guards(), [&](const Guard& other) { return other.allocation == a; });
@@ -72,7 +73,8 @@ void on_fault(int, siginfo_t* info, void* context) {
     return;
   }
   if (MemoryTable::is_device_address(address))
-    report("host touches device memory", a ? "byte " + std::to_string(at) + " of " + a->name : memory().neighbour(address));
+    report("host touches device memory",
+           a ? "byte " + std::to_string(at) + " of " + a->name : memory().neighbour(address));
   sigaction(SIGSEGV, &earlier, nullptr);  // the fault comes again, and whoever was here before handles it
 }
 
@@ -81,7 +83,7 @@ void listen() {
   sigaction(SIGSEGV, nullptr, &now);
   if (now.sa_sigaction == on_fault) return;  // else: never installed, or a test framework came later
   earlier = now;
-  struct sigaction ours{};
+  struct sigaction ours {};
   ours.sa_sigaction = on_fault;
   ours.sa_flags = SA_SIGINFO | SA_NODEFER;
   sigemptyset(&ours.sa_mask);
@@ -109,8 +111,9 @@ void settle(Allocation& a, const char* who) {
   for (const Guard& g : guards())
     if (g.allocation == &a) mine.push_back(g);
   for (const Guard& g : mine) {
-    report("host not synchronised", std::string(who) + " of " + a.name + " that " + g.operation->event->name + " still " +
-                                        (g.write ? "writes" : "reads") + "; expected a synchronisation between them");
+    report("host not synchronised", std::string(who) + " of " + a.name + " that " + g.operation->event->name +
+                                        " still " + (g.write ? "writes" : "reads") +
+                                        "; expected a synchronisation between them");
     scheduler().wait(g.operation);
   }
   std::erase_if(guards(), [&](const Guard& g) { return g.allocation == &a; });

@@ -21,8 +21,10 @@ std::vector<size_t>& used() {
 // "kind: text", as faults are worded.
 void report_line(const std::string& line) {
   size_t colon = line.find(": ");
-  if (colon == std::string::npos) report("error", line);
-  else report(line.substr(0, colon), line.substr(colon + 2));
+  if (colon == std::string::npos)
+    report("error", line);
+  else
+    report(line.substr(0, colon), line.substr(colon + 2));
 }
 
 }  // namespace

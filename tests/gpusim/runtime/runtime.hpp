@@ -25,8 +25,8 @@ cudaError_t take_last_error(bool clear);
 size_t used_memory(int device);
 void add_used_memory(int device, ptrdiff_t bytes);
 
-// Runs an API call: takes the lock, lets queued work drift, turns exceptions into errors. Findings of any kind
-// (races, unordered operations) come back as a sticky cudaErrorLaunchFailure.
+// Runs an API call: takes the lock, lets queued work drift, turns exceptions into errors. Findings of any
+// kind (races, unordered operations) come back as a sticky cudaErrorLaunchFailure.
 cudaError_t api(const std::function<cudaError_t()>& call);
 
 // The stream of the handle, or throws UseError(cudaErrorInvalidResourceHandle).

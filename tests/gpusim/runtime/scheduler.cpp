@@ -47,8 +47,8 @@ Stream* Scheduler::stream(cudaStream_t handle, int device) {
   return nullptr;
 }
 
-OperationPtr Scheduler::enqueue(Stream& stream, const std::string& name, std::function<Progress(Operation&)> body,
-                                std::vector<OperationPtr> after) {
+OperationPtr Scheduler::enqueue(Stream& stream, const std::string& name,
+                                std::function<Progress(Operation&)> body, std::vector<OperationPtr> after) {
   auto op = std::make_shared<Operation>();
   op->device = stream.device;
   op->body = std::move(body);
@@ -58,7 +58,8 @@ OperationPtr Scheduler::enqueue(Stream& stream, const std::string& name, std::fu
   Stream* legacy = legacy_[static_cast<size_t>(stream.device)];
   if (&stream == legacy) {
     for (auto& s : streams_)
-      if (s->device == stream.device && s->blocking && s->last && s.get() != legacy) op->after.push_back(s->last);
+      if (s->device == stream.device && s->blocking && s->last && s.get() != legacy)
+        op->after.push_back(s->last);
   } else if (stream.blocking && legacy->last) {
     op->after.push_back(legacy->last);
   }
@@ -66,7 +67,8 @@ OperationPtr Scheduler::enqueue(Stream& stream, const std::string& name, std::fu
   Event& e = *op->event;
   e.stream = stream.index;
   e.sequence = (stream.last ? stream.last->event->sequence : 0) + 1;
-  e.name = name + " (stream " + std::to_string(stream.index) + ", operation " + std::to_string(e.sequence) + ")";
+  e.name =
+      name + " (stream " + std::to_string(stream.index) + ", operation " + std::to_string(e.sequence) + ")";
   e.clock = host_.clock;
   for (const OperationPtr& a : op->after) join(e.clock, a->event->clock);
   if (e.clock.size() <= stream.index) e.clock.resize(stream.index + 1);
@@ -89,7 +91,8 @@ bool Scheduler::ready(const Operation& op) {
 bool Scheduler::step(int device) {
   std::vector<Stream*> candidates;
   for (auto& s : streams_)
-    if ((device < 0 || s->device == device) && !s->queue.empty() && ready(*s->queue.front())) candidates.push_back(s.get());
+    if ((device < 0 || s->device == device) && !s->queue.empty() && ready(*s->queue.front()))
+      candidates.push_back(s.get());
   std::shuffle(candidates.begin(), candidates.end(), random_);
   for (Stream* s : candidates) {
     OperationPtr op = s->queue.front();
@@ -97,7 +100,9 @@ bool Scheduler::step(int device) {
     op->done = true;
     op->body = nullptr;
     op->after.clear();
-    op->finished_ms = std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now().time_since_epoch()).count();
+    op->finished_ms =
+        std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now().time_since_epoch())
+            .count();
     // The body may have changed the queues; this operation is still its stream's head.
     for (auto& other : streams_)
       if (!other->queue.empty() && other->queue.front() == op) other->queue.pop_front();
@@ -121,7 +126,8 @@ void Scheduler::wait(Stream& stream) {
   // Synchronising with the legacy stream waits for the blocking ones too.
   if (&stream != legacy_[static_cast<size_t>(stream.device)]) return;
   for (size_t k = 0; k < streams_.size(); ++k)
-    if (streams_[k]->device == stream.device && streams_[k]->blocking && streams_[k]->last) wait(streams_[k]->last);
+    if (streams_[k]->device == stream.device && streams_[k]->blocking && streams_[k]->last)
+      wait(streams_[k]->last);
 }
 
 void Scheduler::wait_device(int device) {

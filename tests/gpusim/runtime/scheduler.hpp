@@ -1,5 +1,5 @@
-// Streams as queues of operations. Nothing runs when it is enqueued: at synchronisations, and by chance at any
-// other call, the scheduler runs the head of a random stream whose dependencies are done.
+// Streams as queues of operations. Nothing runs when it is enqueued: at synchronisations, and by chance at
+// any other call, the scheduler runs the head of a random stream whose dependencies are done.
 #pragma once
 
 #include <cuda_runtime_api.h>

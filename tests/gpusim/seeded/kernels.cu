@@ -125,8 +125,10 @@ static __global__ void absent_lane(float* y) {
 }
 GPU_CASE(shuffle_from_an_absent_lane) { absent_lane<<<1, 32>>>(fresh(32)); }
 static __global__ void vote_apart(unsigned* y) {
-  if (threadIdx.x & 1) y[threadIdx.x] = __ballot_sync(0xffffffffu, threadIdx.x > 9);
-  else y[threadIdx.x] = __popc(__ballot_sync(0xffffffffu, threadIdx.x > 7));
+  if (threadIdx.x & 1)
+    y[threadIdx.x] = __ballot_sync(0xffffffffu, threadIdx.x > 9);
+  else
+    y[threadIdx.x] = __popc(__ballot_sync(0xffffffffu, threadIdx.x > 7));
 }
 GPU_CASE(vote_at_two_places) { vote_apart<<<1, 32>>>(reinterpret_cast<unsigned*>(fresh(32))); }
 
@@ -175,5 +177,7 @@ static __global__ void checked(float* y) {
 GPU_CASE(trap) { checked<<<1, 32>>>(fresh(n)); }
 
 // A shadow for each word would see races here that are none; a bug at byte distance must be seen.
-static __global__ void bytes(unsigned char* y, int shift) { y[threadIdx.x / 2 * 2 + (threadIdx.x + shift * (threadIdx.x == 5)) % 2] = 1; }
+static __global__ void bytes(unsigned char* y, int shift) {
+  y[threadIdx.x / 2 * 2 + (threadIdx.x + shift * (threadIdx.x == 5)) % 2] = 1;
+}
 GPU_CASE(race_on_one_byte) { bytes<<<1, 32>>>(reinterpret_cast<unsigned char*>(fresh(n)), 1); }

@@ -57,7 +57,8 @@ GPU_CASE(copy_beside_a_kernel) {
   Setting s;
   add<<<1, n, 0, s.a>>>(s.x, 1);
   std::vector<float> host(n);
-  cudaMemcpy(host.data(), s.x, n * sizeof(float), cudaMemcpyDeviceToHost);  // does not wait for a non-blocking stream
+  cudaMemcpy(host.data(), s.x, n * sizeof(float),
+             cudaMemcpyDeviceToHost);  // does not wait for a non-blocking stream
   cudaDeviceSynchronize();
 }
 GPU_CASE(product_beside_a_kernel) {
