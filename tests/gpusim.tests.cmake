@@ -9,7 +9,7 @@ if(rondo_has_cuda AND TARGET gpusim_nccl AND NOT RONDO_SANITIZE)
     foreach(seed 1 2)
       add_test(NAME ${name}.simulated_gpu_${seed} COMMAND ${name})
       set_tests_properties(${name}.simulated_gpu_${seed} PROPERTIES TIMEOUT 300
-        ENVIRONMENT "LD_LIBRARY_PATH=${gpusim_libraries};GPUSIM_SEED=${seed}")
+        ENVIRONMENT "LD_LIBRARY_PATH=${gpusim_libraries};GPUSIM_SEED=${seed};GPUSIM_COMPUTE=8.0;RONDO_NEEDS_CUDA=1")
     endforeach()
   endforeach()
 else()
