@@ -13,8 +13,8 @@ enum Kind { all_reduce, broadcast, reduce, all_gather, reduce_scatter };
 struct Communicator {
   Segment* segment = nullptr;
   int rank = 0, ranks = 1;
-  uint64_t chunks = 0;            // posted so far
-  const void* active = nullptr;   // operations of a communicator run one at a time
+  uint64_t chunks = 0;           // posted so far
+  const void* active = nullptr;  // operations of a communicator run one at a time
   std::atomic<bool> aborted{false};
   std::string last_error;
   ~Communicator() {

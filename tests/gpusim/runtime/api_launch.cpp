@@ -38,11 +38,9 @@ AtExit& at_exit() {
 }
 
 // The kernel's ranges become entries in the history of the allocations that it touched.
-void enter_touched(uint64_t, const EventPtr& event) {
-  memory().each([&](Allocation& a) {
-    if (a.freed) return;
-    a.shadow.collect([&](Range r, bool wrote) { enter(a, r.begin, r.end, wrote, event); });
-  });
+void enter_touched(const Launch& launch, const EventPtr& event) {
+  for (Allocation* a : launch.touched)
+    a->shadow.collect([&](Range r, bool wrote) { enter(*a, r.begin, r.end, wrote, event); });
 }
 
 cudaError_t launch(Kernel* kernel, dim3 grid, dim3 block, void** args, size_t shared, cudaStream_t handle) {
@@ -81,7 +79,7 @@ cudaError_t launch(Kernel* kernel, dim3 grid, dim3 block, void** args, size_t sh
                             std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
                         at_exit().instructions += run->executed;
                         ++at_exit().launches;
-                        enter_touched(run->operation, op.event);
+                        enter_touched(*run, op.event);
                         return Progress::done;
                       }));
   return cudaSuccess;

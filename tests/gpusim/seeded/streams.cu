@@ -129,3 +129,7 @@ GPU_CASE(freed_twice) {
   cudaFree(s.x);
   cudaFree(s.x);
 }
+GPU_CASE(host_follows_a_device_pointer) {
+  Setting s;
+  s.x[3] = 1;
+}
