@@ -16,7 +16,7 @@ from rondo_testing import (ELECDEMAND, SOURCE, STOPPED, TAYLOR, TINY, RondoTest,
 
 KNOWN = TINY | {"data.path": ELECDEMAND, "data.known": ["temperature", "workday"], "energy.unit": "GW",
                 "energy.hinge_column": "temperature", "train.max_steps": 400, "energy.future_stride": [1, 6]}
-LONG = {"train.max_steps": 3000}
+LONG = {"train.max_steps": 10000}
 
 
 class Models(RondoTest):

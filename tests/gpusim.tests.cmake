@@ -1,2 +1,17 @@
 # A simulated GPU: stand-ins for the CUDA libraries that run the product's own kernels on the CPU.
 add_subdirectory(gpusim)
+set(gpusim_libraries ${CMAKE_CURRENT_BINARY_DIR}/gpusim/lib)
+# The stand-ins cannot be loaded beside a sanitizer's allocator.
+if(rondo_has_cuda AND TARGET gpusim_nccl AND NOT RONDO_SANITIZE)
+  rondo_script_test(gpu_train_test TIMEOUT 600)
+  set_property(TEST gpu_train_test APPEND PROPERTY ENVIRONMENT "RONDO_GPUSIM=${gpusim_libraries}")
+  foreach(name parity_test device_test)
+    foreach(seed 1 2)
+      add_test(NAME ${name}.simulated_gpu_${seed} COMMAND ${name})
+      set_tests_properties(${name}.simulated_gpu_${seed} PROPERTIES TIMEOUT 300
+        ENVIRONMENT "LD_LIBRARY_PATH=${gpusim_libraries};GPUSIM_SEED=${seed};GPUSIM_COMPUTE=8.0;RONDO_NEEDS_CUDA=1")
+    endforeach()
+  endforeach()
+else()
+  message(STATUS "Tests on simulated GPUs are left out: they need CUDA, NCCL and a build without sanitizers")
+endif()

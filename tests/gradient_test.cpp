@@ -211,10 +211,11 @@ struct Trainer : Bench {
     const Batch batch{{inputs.data() + begin * kColumns, n, kColumns},
                       {targets.data() + begin * kTargets, n, kTargets},
                       {weights.data() + begin * kTargets, n, kTargets}};
-    Doubles losses(static_cast<std::size_t>(n), kNaN);
+    const auto members = static_cast<double>(model.members());
+    Doubles losses(static_cast<std::size_t>(n * model.members()), kNaN);
     double seconds = 0, sum = 0;
     model.train(now, batch, kScale, losses.data(), seconds);
-    for (const double loss : losses) sum += kScale * loss;
+    for (const double loss : losses) sum += kScale * loss / members;
     return sum;
   }
 };

@@ -6,7 +6,7 @@ target_compile_definitions(rondo_nn_double PUBLIC RONDO_REAL=double)
 target_include_directories(rondo_nn_double PUBLIC ${CMAKE_SOURCE_DIR}/src/nn)
 target_link_libraries(rondo_nn_double PUBLIC rondo_core)
 rondo_test(gradient_test LINKS nn_double FILES reference_backend.cpp reference_ops.cpp)
-rondo_test(parity_test LINKS optim nn device core FILES parity_moves.cpp parity_arena.cpp reference_ops.cpp)
+rondo_test(parity_test LINKS optim nn device core FILES parity_moves.cpp parity_arena.cpp parity_again.cpp reference_ops.cpp)
 rondo_test(simd_test LINKS device core FILES reference_ops.cpp)
 rondo_test(fixed_point_test LINKS exchange optim nn comm device core)
 

@@ -24,8 +24,8 @@ struct Gradients {
   }
   GradientView host() const { return {values.data(), fixed.empty() ? nullptr : fixed.data(), scales.data()}; }
   GradientView on(Bench& bench) const {
-    if (fixed.empty()) return {bench.in(values), nullptr, scales.data()};
-    return {nullptr, bench.in(fixed), scales.data()};
+    if (fixed.empty()) return {bench.in(values), nullptr, bench.in(scales)};
+    return {nullptr, bench.in(fixed), bench.in(scales)};
   }
 };
 
@@ -42,19 +42,26 @@ TEST_CASE("gradients are quantised, added and measured exactly, whatever their s
         for (std::int64_t b = 0; b < blocks; ++b) std::copy(far.begin(), far.end(), g.begin() + b * kBlock);
         if (blocks == 3) g[5] = g[2 * kBlock + 700] = -std::nanf("");
         Words before(g.size(), 0x80000001u), want = before, bits(static_cast<std::size_t>(blocks), 3);
-        Words want_bits = bits;
+        Words want_bits = bits, sums(bits), want_sums(bits.size());
         Bench bench(*backend);
         std::uint32_t* q = bench.in(before);
-        bench->quantise(q, bench.in(g), blocks, scales.data(), add, bits.data());
+        const float* table = bench.in(scales);
+        std::uint32_t *largest = bench.in(bits), *checksums = bench.in(sums);
+        bench->quantise(q, bench.in(g), blocks, table, add, largest, checksums);
         for (std::size_t i = 0; i < g.size(); ++i) {
           const auto fixed = static_cast<std::uint32_t>(reference::to_fixed(g[i], scales[i / kBlock]));
           want[i] = add ? want[i] + fixed : fixed;
+          want_sums[i / kBlock] += want[i] * static_cast<std::uint32_t>(2 * (i % kBlock) + 1);
           want_bits[i / kBlock] = std::max(want_bits[i / kBlock], reference::magnitude_bits(g[i]));
         }
         CHECK(bench.out(q, blocks * kBlock) == want);
-        CHECK(bits == want_bits);
-        bench->quantise(q, bench.in(Floats(g.size())), blocks, scales.data(), true, bits.data());
-        CHECK(bits == want_bits);  // maxima only grow
+        CHECK(bench.out(largest, blocks) == want_bits);
+        CHECK(bench.out(checksums, blocks) == want_sums);
+        bench->quantise(q, bench.in(Floats(g.size())), blocks, table, true, largest, nullptr);
+        CHECK(bench.out(largest, blocks) == want_bits);  // maxima only grow
+        std::uint32_t* again = bench.in(Words(bits.size()));
+        bench->checksum(q, blocks, again);
+        CHECK(bench.out(again, blocks) == want_sums);
       }
 }
 
@@ -63,8 +70,10 @@ TEST_CASE("sums of squares of blocks") {
     for (const bool fixed : {false, true}) {
       const Gradients g(3, fixed, 2);
       Bench bench(*backend);
-      Doubles squares(3, -1), want(3);
-      bench->block_squares(g.on(bench), 3, squares.data());
+      Doubles want(3);
+      double* device = bench.in(Doubles(3, -1));
+      bench->block_squares(g.on(bench), 3, device);
+      const Doubles squares = bench.out(device, 3);
       reference::block_squares(reference::scaled(g.host(), 3), want.data());
       for (std::size_t b = 0; b < 3; ++b) CHECK(squares[b] == Approx(want[b]).epsilon(1e-7));
     }
@@ -82,6 +91,7 @@ TEST_CASE("100 steps of AdamW, SGD and averaging stay at the formulas' weights")
       float* sgd_w = bench.in(first);
       float* momentum = bench.in(Floats(kValues));
       float* mean = bench.in(first);
+      const float* decay_table = bench.in(decays);
       Doubles rw = wide(first), rm(kValues), rv(kValues), rsgd_w = rw, rmomentum(kValues), rmean = rw;
       for (int t = 1; t <= 100; ++t) {
         const Gradients g(kBlocks, fixed, static_cast<std::uint32_t>(100 + t));
@@ -94,8 +104,8 @@ TEST_CASE("100 steps of AdamW, SGD and averaging stay at the formulas' weights")
                              static_cast<float>(1 / (1 - std::pow(0.9, t))),
                              static_cast<float>(1 / (1 - std::pow(0.999, t)))};
         const GradientView view = g.on(bench);
-        bench->adamw(w, m, v, view, kBlocks, decays.data(), step);
-        bench->sgd(sgd_w, momentum, view, kBlocks, decays.data(), 1e-2f, 0.9f, 0.1f);
+        bench->adamw(w, m, v, view, kBlocks, decay_table, step);
+        bench->sgd(sgd_w, momentum, view, kBlocks, decay_table, 1e-2f, 0.9f, 0.1f);
         bench->average(mean, w, kValues, 0.95f);
         reference::adamw(rw.data(), rm.data(), rv.data(), scaled, decays.data(), step);
         reference::sgd(rsgd_w.data(), rmomentum.data(), scaled, decays.data(), static_cast<double>(1e-2f),
@@ -130,10 +140,10 @@ TEST_CASE("an optimizer decays weights but not biases, and corrects AdamW's mean
       const Floats decays = {0, 1, 1}, ones = {1, 1, 1};
       const Floats g = draw(n, 6);
       Bench bench(*backend);
-      const float* gradient = bench.in(g);
+      const float *gradient = bench.in(g), *scale = bench.in(ones);
       for (int step = 0; step < 20; ++step) {
         const std::int64_t version = store.version();
-        optimizer->update({gradient, nullptr, ones.data()}, step, 1e-2);
+        optimizer->update({gradient, nullptr, scale}, step, 1e-2);
         CHECK(store.version() != version);
         const auto corrected = [&](double beta) {
           return static_cast<float>(1 / (1 - std::pow(beta, step + 1)));

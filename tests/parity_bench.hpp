@@ -4,11 +4,13 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdlib>
 #include <limits>
 #include <memory>
 #include <vector>
 
 #include "reference_ops.hpp"
+#include "rondo/core/error.hpp"
 #include "rondo/device/backend.hpp"
 
 namespace rondo::parity {
@@ -78,10 +80,13 @@ class Bench {
   std::vector<std::unique_ptr<Buffer>> buffers_;
 };
 
-/// All backends that can be used on this machine, the CPU's with one and with two threads.
+/// All backends that can be used on this machine, the CPU's with one and with two threads. Where
+/// RONDO_NEEDS_CUDA is set, a card must be among them: a suite that left it out would pass all the same.
 inline const std::vector<std::unique_ptr<Backend>>& backends() {
   static const auto all = [] {
     std::vector<std::unique_ptr<Backend>> made;
+    RONDO_CHECK(std::getenv("RONDO_NEEDS_CUDA") == nullptr || why_not("cuda").empty(), "no card to test: {}",
+                why_not("cuda"));
     for (DeviceOptions options : {DeviceOptions{"cpu", 1}, DeviceOptions{"cpu", 2}, DeviceOptions{"cuda", 1}})
       if (why_not(options.kind).empty()) made.push_back(make_backend(options));
     return made;
@@ -93,6 +98,12 @@ struct Shape {
   std::int64_t rows, cols;
   std::int64_t size() const { return rows * cols; }
 };
-inline constexpr Shape kShapes[] = {{0, 5}, {1, 1}, {7, 13}, {3, 64}, {33, 17}, {2, 4099}};
+// No rows, one, many; odd and even widths; more columns than a warp's row or a block has, more rows than one
+// round of a column's sum takes.
+inline constexpr Shape kShapes[] = {{0, 5},    {1, 1},    {7, 13},   {3, 64},  {33, 17}, {2, 4099},
+                                    {1, 1031}, {5, 2048}, {131, 36}, {3, 389}, {2081, 3}};
+/// How much more rounding a sum over `rows` may show than one over a few: partial sums of random numbers grow
+/// with the root of their number, and so does the walk of their roundings.
+inline double slack(std::int64_t rows) { return std::max(1.0, static_cast<double>(rows) / 33); }
 
 }  // namespace rondo::parity

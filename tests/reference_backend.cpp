@@ -123,13 +123,19 @@ void ReferenceBackend::pinball_loss(Matrix prediction, Matrix target, Matrix wei
 }
 
 void ReferenceBackend::quantise(std::uint32_t* q, const real* g, std::int64_t blocks, const float* scales,
-                                bool add, std::uint32_t* max_bits) {
+                                bool add, std::uint32_t* max_bits, std::uint32_t* checksums) {
   for (std::int64_t i = 0; i < blocks * kBlock; ++i) {
     const auto value = static_cast<float>(g[i]);
     const auto fixed = static_cast<std::uint32_t>(reference::to_fixed(value, scales[i / kBlock]));
     q[i] = add ? q[i] + fixed : fixed;
     max_bits[i / kBlock] = std::max(max_bits[i / kBlock], reference::magnitude_bits(value));
   }
+  if (checksums != nullptr) checksum(q, blocks, checksums);
+}
+void ReferenceBackend::checksum(const std::uint32_t* q, std::int64_t blocks, std::uint32_t* checksums) {
+  std::fill_n(checksums, blocks, 0u);
+  for (std::int64_t i = 0; i < blocks * kBlock; ++i)
+    checksums[i / kBlock] += q[i] * static_cast<std::uint32_t>(2 * (i % kBlock) + 1);
 }
 void ReferenceBackend::block_squares(GradientView g, std::int64_t blocks, double* squares) {
   reference::block_squares(reference::scaled(g, blocks), squares);

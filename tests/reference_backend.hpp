@@ -2,6 +2,8 @@
 // `real` is double.
 #pragma once
 
+#include <cstring>
+
 #include "rondo/device/backend.hpp"
 
 namespace rondo {
@@ -14,10 +16,12 @@ class ReferenceBackend : public Backend {
 
   std::string name() const override { return "reference"; }
   std::string numerics() override { return "reference"; }
+  bool reads_host_memory() const override { return true; }
   std::unique_ptr<Buffer> allocate(std::size_t bytes) override;
   void copy_in(void* device, const void* host, std::size_t bytes) override;
   void copy_out(void* host, const void* device, std::size_t bytes) override;
   const real* stage(std::span<const real> host, real*) override { return host.data(); }
+  void clear(void* to, std::size_t bytes) override { std::memset(to, 0, bytes); }
 
   void matmul(Operand a, bool transpose_a, Operand b, bool transpose_b, Matrix c, bool accumulate) override;
   void to_bfloat16(std::uint16_t* to, const real* from, std::int64_t n) override;
@@ -42,7 +46,8 @@ class ReferenceBackend : public Backend {
   void pinball_loss(Matrix prediction, Matrix target, Matrix weights, std::span<const double> quantiles,
                     real scale, double* losses, Matrix gradient) override;
   void quantise(std::uint32_t* q, const real* g, std::int64_t blocks, const float* scales, bool add,
-                std::uint32_t* max_bits) override;
+                std::uint32_t* max_bits, std::uint32_t* checksums) override;
+  void checksum(const std::uint32_t* q, std::int64_t blocks, std::uint32_t* checksums) override;
   void block_squares(GradientView g, std::int64_t blocks, double* squares) override;
   void adamw(real* w, real* m, real* v, GradientView g, std::int64_t blocks, const float* block_decay,
              AdamWStep step) override;

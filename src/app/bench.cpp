@@ -30,34 +30,68 @@ struct StepOptions {
   std::string json;
 };
 
-int run_step(const StepOptions& options) {
-  Communicator& comm = world();
-  const StepFigures figures = bench_step(options.bench, comm, make_task);
-  if (comm.rank() != 0) return 0;
+constexpr std::pair<const char*, double StepTimes::*> kPhases[] = {
+    {"data wait", &StepTimes::data},
+    {"forward", &StepTimes::forward},
+    {"backward", &StepTimes::backward},
+    {"communication, hidden", &StepTimes::hidden},
+    {"communication, exposed", &StepTimes::exposed},
+    {"optimizer", &StepTimes::optimizer}};
+
+// Medians of one way to train, in microseconds.
+nlohmann::ordered_json summary(const StepFigures& figures, int ranks) {
   const double wall = percentile(figures.wall, 0.5);
-  const std::pair<const char*, double StepTimes::*> phases[] = {
-      {"data wait", &StepTimes::data},
-      {"forward", &StepTimes::forward},
-      {"backward", &StepTimes::backward},
-      {"communication, hidden", &StepTimes::hidden},
-      {"communication, exposed", &StepTimes::exposed},
-      {"optimizer", &StepTimes::optimizer}};
-  nlohmann::ordered_json json = {{"ranks", comm.size()},
+  nlohmann::ordered_json json = {{"ranks", ranks},
                                  {"step_us", wall * 1e6},
                                  {"samples_per_s", static_cast<double>(figures.samples) / wall},
                                  {"gflop_per_s", figures.flops / wall * 1e-9}};
-  fmt::print("# {} rank(s), medians over {} steps, seen by rank 0\n{:<24} {:>10} {:>8}\n", comm.size(),
-             figures.wall.size(), "phase", "us", "share");
-  for (const auto& [name, phase] : phases) {
+  for (const auto& [name, phase] : kPhases) {
     std::vector<double> values;
     for (const StepTimes& t : figures.times) values.push_back(t.*phase);
-    const double median = percentile(values, 0.5);
-    fmt::print("{:<24} {:>10.1f} {:>7.1f}%\n", name, median * 1e6, 100 * median / wall);
-    json["phases_us"][name] = median * 1e6;
+    json["phases_us"][name] = percentile(values, 0.5) * 1e6;
   }
-  fmt::print("{:<24} {:>10.1f}\n", "step", wall * 1e6);
-  fmt::print("{:.0f} samples/s, {:.1f} GFLOP/s over all ranks\n", static_cast<double>(figures.samples) / wall,
-             figures.flops / wall * 1e-9);
+  return json;
+}
+
+void print(const nlohmann::ordered_json& way) {
+  const double wall = way["step_us"];
+  fmt::print("{:<24} {:>10} {:>8}\n", "phase", "us", "share");
+  for (const auto& [name, us] : way["phases_us"].items())
+    fmt::print("{:<24} {:>10.1f} {:>7.1f}%\n", name, us.get<double>(), 100 * us.get<double>() / wall);
+  fmt::print("{:<24} {:>10.1f}\n{:.0f} samples/s, {:.1f} GFLOP/s over all ranks\n", "step", wall,
+             way["samples_per_s"].get<double>(), way["gflop_per_s"].get<double>());
+}
+
+// Ratios of neighbouring turns: whatever else the machine did hit both.
+MedianWithLimits step_ratio(const StepFigures& a, const StepFigures& b) {
+  std::vector<double> ratios;
+  for (std::size_t i = 0; i < a.blocks.size(); ++i) ratios.push_back(a.blocks[i] / b.blocks[i]);
+  return median_with_limits(ratios);
+}
+
+int run_step(const StepOptions& options) {
+  Communicator& comm = world();
+  const std::vector<StepFigures> ways = bench_step(options.bench, comm, make_task);
+  if (comm.rank() != 0) return 0;
+  nlohmann::ordered_json json = summary(ways[0], comm.size());
+  fmt::print("# {} rank(s), medians over {} steps, seen by rank 0\n", comm.size(), ways[0].wall.size());
+  print(json);
+  if (ways.size() == 2) {
+    const bool alone = options.bench.alone;
+    nlohmann::ordered_json other = summary(ways[1], alone ? 1 : comm.size());
+    fmt::print("\n# against {}{}{}\n", fmt::join(options.bench.against, " "),
+               alone && !options.bench.against.empty() ? ", " : "",
+               alone ? "rank 0 alone with its share of the batch" : "");
+    print(other);
+    const auto [median, low, high] = step_ratio(ways[0], ways[1]);
+    json["against"] = other;
+    json["step_ratio"] = {{"median", median}, {"low", low}, {"high", high}, {"turns", ways[0].blocks.size()}};
+    fmt::print("\na step takes {:.4f} x the time (95 % limits {:.4f} to {:.4f}, {} turns)\n", median, low,
+               high, ways[0].blocks.size());
+    if (alone)
+      fmt::print("{} ranks train {:.3f} x the samples/s of one ({:.3f} to {:.3f})\n", comm.size(),
+                 comm.size() / median, comm.size() / high, comm.size() / low);
+  }
   write_json(options.json, json);
   return 0;
 }
@@ -69,13 +103,21 @@ Command add_bench(CLI::App& app) {
   sub->footer("Example: mpirun -n 2 rondo bench comm --min 64K --max 16M");
   sub->require_subcommand(1);
   CLI::App* step = sub->add_subcommand("step", "Training steps by phase");
-  step->footer("Example: mpirun -n 2 rondo bench step configs/energy.toml --set train.precision=bfloat16");
+  step->footer(
+      "Example: mpirun -n 2 rondo bench step configs/energy.toml --against exchange.arithmetic=float32\n"
+      "Two ways to train take turns of 16 steps within one run, so small differences show.");
   auto options = std::make_shared<StepOptions>();
   step->add_option("config", options->bench.config, "configuration (TOML)")->required();
   step->add_option("--steps", options->bench.steps, "steps to measure")->check(CLI::Range(10, 1000000));
   step->add_option("--set", options->bench.overrides, "override a key of the config, key=value")
       ->take_all()
       ->allow_extra_args(false);
+  step->add_option("--against", options->bench.against,
+                   "measure a second way beside it: key=value on top of --set")
+      ->take_all()
+      ->allow_extra_args(false);
+  step->add_flag("--alone", options->bench.alone,
+                 "measure rank 0 alone with its share of the batch beside it: how well ranks scale");
   step->add_option("--json", options->json, "write the figures to this file");
   const Command comm = add_bench_comm(*sub);
   return {sub, [step, options, comm] { return step->parsed() ? run_step(*options) : comm.run(); }};

@@ -72,7 +72,7 @@ int run() {
   const std::vector<std::string> hosts = comm.gather_texts(name);
   DeviceOptions device;
   std::unique_ptr<Backend> backend;
-  together(comm, [&] { backend = make_backend(device); });
+  together(comm, [&] { backend = make_backend(device, comm.local_rank(), comm.local_size()); });
   const std::vector<std::string> numerics = comm.gather_texts(backend->numerics());
   if (comm.rank() == 0) {
     unsigned major = 0, minor = 0, release = 0;

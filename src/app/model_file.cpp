@@ -15,7 +15,7 @@ std::unique_ptr<OpenModel> open_model(const std::string& run_or_checkpoint,
     model->snapshot = read_checkpoint(model->path);
     model->config = read_config(
         ConfigReader::from_text(model->snapshot.text("config"), model->path, overrides), make_task);
-    model->backend = make_backend(model->config.device);
+    model->backend = make_backend(model->config.device, comm.local_rank(), comm.local_size());
     model->config.task->open();
   });
   model->trainer = std::make_unique<Trainer>(model->config, *model->backend, comm);

@@ -1,6 +1,7 @@
 #include <algorithm>
 
 #include "mpi_transport.hpp"
+#include "nccl.hpp"
 #include "ring_transport.hpp"
 #include "rondo/core/error.hpp"
 #include "shared_transport.hpp"
@@ -24,6 +25,23 @@ std::unique_ptr<Transport> make_transport(const std::string& algorithm, Communic
   if (algorithm == "mpi") return std::make_unique<MpiTransport>(mpi);
   input_error("exchange.algorithm = \"{}\" is not known; use \"auto\", \"shared\", \"ring\" or \"mpi\"",
               algorithm);
+}
+
+std::unique_ptr<Transport> make_transport(const std::string& algorithm, Communicator& comm,
+                                          Backend& backend) {
+  const bool nccl = algorithm == "nccl";
+  if (backend.reads_host_memory()) {
+    if (nccl)
+      input_error("exchange.algorithm = \"nccl\" sums between GPUs, but device.kind is \"{}\"; use \"auto\"",
+                  backend.name());
+    return make_transport(algorithm, comm);
+  }
+  if (!nccl && algorithm != "auto")
+    input_error("exchange.algorithm = \"{}\" sums in host memory, but device.kind is \"{}\"; use \"auto\"",
+                algorithm, backend.name());
+  if (const std::string reason = why_no_nccl(); !reason.empty())
+    input_error("device.kind = \"{}\": {}; use \"cpu\"", backend.name(), reason);
+  return make_nccl_transport(dynamic_cast<MpiCommunicator&>(comm), backend);
 }
 
 std::vector<std::string> available_algorithms(const Communicator& comm) {

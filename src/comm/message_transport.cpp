@@ -50,25 +50,22 @@ void MessageTransport::finish() {
 
 void MessageTransport::combine(std::span<std::uint32_t> sums, std::span<std::uint32_t> maxima) {
   RONDO_CHECK(jobs_.empty(), "combine() while a reduction is pending");
+  combine_by_messages(comm_, mpi_, sums, maxima);
+}
+
+void combine_by_messages(MpiCommunicator& comm, MPI_Comm mpi, std::span<std::uint32_t> sums,
+                         std::span<std::uint32_t> maxima) {
   RONDO_CHECK(sums.size() <= INT_MAX && maxima.size() <= INT_MAX, "too many words for combine()");
   MPI_Request requests[2] = {MPI_REQUEST_NULL, MPI_REQUEST_NULL};
   const auto begin = [&](std::span<std::uint32_t> words, MPI_Op op, MPI_Request& request) {
     if (words.empty()) return;
     mpi_check(MPI_Iallreduce(MPI_IN_PLACE, words.data(), static_cast<int>(words.size()), MPI_UINT32_T, op,
-                             mpi_, &request),
+                             mpi, &request),
               "MPI_Iallreduce");
   };
   begin(sums, MPI_SUM, requests[0]);
   begin(maxima, MPI_MAX, requests[1]);
-  for (MPI_Request& request : requests) comm_.wait(request, "all ranks to join the end of a step");
-}
-
-std::uint32_t MessageTransport::agree(std::uint32_t word) {
-  RONDO_CHECK(jobs_.empty(), "agree() while a reduction is pending");
-  MPI_Request request = MPI_REQUEST_NULL;
-  mpi_check(MPI_Iallreduce(MPI_IN_PLACE, &word, 1, MPI_UINT32_T, MPI_BAND, mpi_, &request), "MPI_Iallreduce");
-  comm_.wait(request, "all ranks to agree");
-  return word;
+  for (MPI_Request& request : requests) comm.wait(request, "all ranks to join the end of a step");
 }
 
 }  // namespace rondo

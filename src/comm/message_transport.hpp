@@ -12,6 +12,10 @@
 
 namespace rondo {
 
+/// The tail of a step by two MPI calls at once.
+void combine_by_messages(MpiCommunicator& comm, MPI_Comm mpi, std::span<std::uint32_t> sums,
+                         std::span<std::uint32_t> maxima);
+
 class MessageTransport : public Transport {
  public:
   explicit MessageTransport(MpiCommunicator& comm);
@@ -20,9 +24,7 @@ class MessageTransport : public Transport {
   void start(WordRange range, SliceWork work) override;
   bool progress() override;
   void finish() override;
-  WordRange to_verify(WordRange range) const override { return range; }
   void combine(std::span<std::uint32_t> sums, std::span<std::uint32_t> maxima) override;
-  std::uint32_t agree(std::uint32_t word) override;
 
  protected:
   struct Job {

@@ -31,10 +31,14 @@ bool runs_alone() {
 }  // namespace
 
 std::unique_ptr<Communicator> Communicator::world(double timeout_s) {
-  return std::make_unique<MpiCommunicator>(timeout_s);
+  return std::make_unique<MpiCommunicator>(MPI_COMM_WORLD, timeout_s);
 }
 
-MpiCommunicator::MpiCommunicator(double timeout_s) : timeout_s_(timeout_s) {
+std::unique_ptr<Communicator> Communicator::alone(double timeout_s) {
+  return std::make_unique<MpiCommunicator>(MPI_COMM_SELF, timeout_s);
+}
+
+MpiCommunicator::MpiCommunicator(MPI_Comm ranks, double timeout_s) : timeout_s_(timeout_s) {
   int started = 0;
   mpi_check(MPI_Initialized(&started), "MPI_Initialized");
   if (started == 0) {
@@ -44,10 +48,10 @@ MpiCommunicator::MpiCommunicator(double timeout_s) : timeout_s_(timeout_s) {
     started_mpi_ = true;
     RONDO_CHECK(provided >= MPI_THREAD_FUNNELED, "this MPI library cannot be used beside other threads");
   }
-  mpi_check(MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN), "MPI_Comm_set_errhandler");
-  mpi_check(MPI_Comm_rank(MPI_COMM_WORLD, &rank_), "MPI_Comm_rank");
-  mpi_check(MPI_Comm_size(MPI_COMM_WORLD, &size_), "MPI_Comm_size");
-  comm_ = duplicate_of(MPI_COMM_WORLD);
+  mpi_check(MPI_Comm_set_errhandler(ranks, MPI_ERRORS_RETURN), "MPI_Comm_set_errhandler");
+  mpi_check(MPI_Comm_rank(ranks, &rank_), "MPI_Comm_rank");
+  mpi_check(MPI_Comm_size(ranks, &size_), "MPI_Comm_size");
+  comm_ = duplicate_of(ranks);
   barrier();
   // The only calls that cannot be given a deadline, made where every rank has just been seen.
   MPI_Comm node = MPI_COMM_NULL;

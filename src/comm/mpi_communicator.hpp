@@ -22,7 +22,7 @@ inline constexpr std::size_t kMpiBytes = std::size_t{1} << 30;
 
 class MpiCommunicator final : public Communicator {
  public:
-  explicit MpiCommunicator(double timeout_s);
+  MpiCommunicator(MPI_Comm ranks, double timeout_s);
   ~MpiCommunicator() override;
   MpiCommunicator(const MpiCommunicator&) = delete;
   MpiCommunicator& operator=(const MpiCommunicator&) = delete;

@@ -101,8 +101,6 @@ void SharedTransport::wait_for(Count Board::*counter, std::uint64_t value, const
   }
 }
 
-WordRange SharedTransport::to_verify(WordRange range) const { return slice_of(range, rank_, size_); }
-
 void SharedTransport::meet() {
   boards_[rank_]->rounds.store(++rounds_, std::memory_order_release);
   wait_for(&Board::rounds, rounds_, "join the end of a step");
@@ -134,15 +132,6 @@ void SharedTransport::combine(std::span<std::uint32_t> sums, std::span<std::uint
     const std::uint32_t* other = theirs[r] + sums.size();
     for (std::size_t i = 0; i < maxima.size(); ++i) maxima[i] = std::max(maxima[i], other[i]);
   }
-}
-
-std::uint32_t SharedTransport::agree(std::uint32_t word) {
-  RONDO_CHECK(started_ == reduced_, "agree() while a reduction is pending");
-  const std::size_t place = rounds_ % 2;
-  boards_[rank_]->words[place] = word;
-  meet();
-  for (const Board* board : boards_) word &= board->words[place];
-  return word;
 }
 
 }  // namespace rondo

@@ -26,9 +26,7 @@ class SharedTransport final : public Transport {
   void start(WordRange range, SliceWork work) override;
   bool progress() override;
   void finish() override;
-  WordRange to_verify(WordRange range) const override;
   void combine(std::span<std::uint32_t> sums, std::span<std::uint32_t> maxima) override;
-  std::uint32_t agree(std::uint32_t word) override;
 
  private:
   using Count = std::atomic<std::uint64_t>;
@@ -39,8 +37,7 @@ class SharedTransport final : public Transport {
   struct Board {
     alignas(64) Count started;
     alignas(64) Count reduced;
-    alignas(64) Count rounds;  // of combine and agree
-    std::uint32_t words[2];    // for agree, alternating
+    alignas(64) Count rounds;  // of combine
   };
   struct Job {
     WordRange range;

@@ -82,10 +82,23 @@ std::string Snapshot::digest(std::string_view prefix) const {
   return digest.hex();
 }
 
-void SaveVisitor::array(std::string_view name, DType type, std::span<std::byte> data,
+void StateVisitor::array(std::string_view name, DType type, std::span<std::byte> data,
+                         std::span<const std::int64_t> shape) {
+  const auto copy = [n = data.size()](std::byte* to, const std::byte* from) {
+    if (n != 0) std::memcpy(to, from, n);
+  };
+  array(name, type,
+        StateBytes{data.size(), [&](std::byte* to) { copy(to, data.data()); },
+                   [&](const std::byte* from) { copy(data.data(), from); }},
+        shape);
+}
+
+void SaveVisitor::array(std::string_view name, DType type, const StateBytes& data,
                         std::span<const std::int64_t> shape) {
-  to_.arrays.push_back(
-      {prefix_ + std::string(name), type, {shape.begin(), shape.end()}, {data.begin(), data.end()}});
+  NamedArray& array = to_.arrays.emplace_back();
+  array = {
+      prefix_ + std::string(name), type, {shape.begin(), shape.end()}, std::vector<std::byte>(data.size)};
+  data.copy_out(array.bytes.data());
 }
 void SaveVisitor::scalar(std::string_view name, std::int64_t& value) {
   to_.scalars[prefix_ + std::string(name)] = value;
@@ -97,15 +110,15 @@ void SaveVisitor::scalar(std::string_view name, std::string& value) {
   to_.scalars[prefix_ + std::string(name)] = value;
 }
 
-void LoadVisitor::array(std::string_view name, DType type, std::span<std::byte> data,
+void LoadVisitor::array(std::string_view name, DType type, const StateBytes& data,
                         std::span<const std::int64_t> shape) {
   const std::string full = prefix_ + std::string(name);
   const NamedArray* array = from_.find(full);
   if (array == nullptr) input_error("the checkpoint has no array `{}`", full);
-  if (array->type != type || !std::ranges::equal(array->shape, shape) || array->bytes.size() != data.size())
+  if (array->type != type || !std::ranges::equal(array->shape, shape) || array->bytes.size() != data.size)
     input_error("`{}` in the checkpoint is {}[{}], but this model needs {}[{}]: was the model changed?", full,
                 name_of(array->type), fmt::join(array->shape, ","), name_of(type), fmt::join(shape, ","));
-  if (!data.empty()) std::memcpy(data.data(), array->bytes.data(), data.size());
+  data.copy_in(array->bytes.data());
 }
 void LoadVisitor::scalar(std::string_view name, std::int64_t& value) {
   value = from_.integer(prefix_ + std::string(name));

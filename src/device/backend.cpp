@@ -1,8 +1,10 @@
 #include "rondo/device/backend.hpp"
 
 #include "cpu/cpu_backend.hpp"
+#include "cuda.hpp"
 #include "rondo/core/config.hpp"
 #include "rondo/core/error.hpp"
+#include "rondo/core/log.hpp"
 
 namespace rondo {
 
@@ -12,14 +14,18 @@ void DeviceOptions::visit(Fields& fields) {
   fields.field("device.threads", threads, {1, 1024}, Effect::bits, "threads per rank for matrix products");
 }
 
-std::string why_not(const std::string& kind) {
-  return kind == "cuda" ? "this build has no CUDA backend" : "";
-}
+std::string why_not(const std::string& kind) { return kind == "cuda" ? why_not_cuda() : ""; }
 
-std::unique_ptr<Backend> make_backend(DeviceOptions& options) {
-  if (options.kind == "auto") options.kind = why_not("cuda").empty() ? "cuda" : "cpu";
+std::unique_ptr<Backend> make_backend(DeviceOptions& options, int local_rank, int local_size) {
+  if (options.kind == "auto") {
+    const std::string reason = why_not("cuda");
+    options.kind = reason.empty() ? "cuda" : "cpu";
+    if (built_with_cuda() && !reason.empty())
+      say(fmt::format("device.kind = \"auto\" takes the cpu: {}", reason));
+  }
   if (const std::string reason = why_not(options.kind); !reason.empty())
     input_error("device.kind = \"{}\": {}; use \"cpu\" or \"auto\"", options.kind, reason);
+  if (options.kind == "cuda") return make_cuda_backend(local_rank, local_size);
   return std::make_unique<CpuBackend>(static_cast<int>(options.threads));
 }
 

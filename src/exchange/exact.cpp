@@ -7,6 +7,7 @@
 #include "rondo/core/clock.hpp"
 #include "rondo/core/error.hpp"
 #include "rondo/core/log.hpp"
+#include "rondo/device/array.hpp"
 #include "rondo/exchange/fixed_point.hpp"
 #include "tail.hpp"
 
@@ -14,7 +15,6 @@ namespace rondo {
 namespace {
 
 constexpr std::uint32_t kNotFinite = 0x7f800000;  // bits of |g| from here on are infinities and NaNs
-constexpr std::uint32_t kSumsAreGood = 1;         // control word
 
 std::vector<BlockSpan> tensors_of(const ParameterStore& store) {
   std::vector<BlockSpan> spans;
@@ -23,61 +23,80 @@ std::vector<BlockSpan> tensors_of(const ParameterStore& store) {
 }
 
 // Two ways to the same integers:
-//   two passes: each micro-batch is converted and added to this rank's int32 arena, the transport sums
-//   arenas; fused: every rank runs one micro-batch and can read its peers' memory, so the owner of a slice
-//   converts and adds all ranks' float32 gradients in one pass.
+//   two passes: each micro-batch is converted and added to this rank's int32 arena, layer by layer while its
+//   gradients are in the cache, so there is memory for one layer's gradients only; then arenas are summed;
+//   fused: every rank runs one micro-batch and can read its peers' memory, so the owner of a slice converts
+//   and adds all ranks' float32 gradients in one pass.
 // Block maxima come from whoever converts; the tail takes their maximum over ranks. In the two-pass form each
-// rank adds a checksum of what it sent, and whoever receives a sum checks it against the sum of checksums; in
-// the fused form no sum is ever sent: ranks read one memory.
+// rank gives a checksum of every block with it, and a sum's checksum must be the sum of checksums: the owner
+// of a slice looks at once where ranks share memory, every rank when sums have arrived where they travel. In
+// the fused form no sum is ever handed on.
 class Exact : public Exchange {
  public:
   Exact(const ExchangeOptions& options, Backend& backend, Communicator& comm, Transport& transport,
         ParameterStore& store, std::int64_t micro_batches)
       : backend_(backend),
         transport_(transport),
-        gradients_(transport.allocate(static_cast<std::size_t>(store.values()))),
-        fused_(!gradients_.peers.empty() && comm.size() == micro_batches),
-        sums_(fused_ ? gradients_ : transport.allocate(static_cast<std::size_t>(store.values()))),
+        store_(store),
+        sums_(transport.allocate(static_cast<std::size_t>(store.values()))),
+        fused_(!sums_.peers.empty() && comm.size() == micro_batches),
         buckets_(store.values(), options.bucket_bytes),
         fixed_(tensors_of(store), micro_batches),
-        tail_(blocks(), fused_ ? 0 : blocks(), static_cast<std::size_t>(micro_batches)),
-        block_scale_(blocks()) {
+        tail_(blocks(), static_cast<std::size_t>(micro_batches)),
+        block_scale_(backend, blocks()),
+        squares_(backend, blocks()),
+        scales_(backend, blocks()),
+        maxima_(backend, blocks()),
+        checksums_of_sums_(backend, blocks()) {
+    if (!fused_) {
+      layer_ = backend.allocate(static_cast<std::size_t>(store.largest_layer()) * sizeof(real));
+      checksums_ = transport.allocate(blocks());
+    }
     if (fixed_.bits_left() < 16)
       warn(
           fmt::format("train.micro_batches = {} leaves {} bits for a gradient in the exact exchange: fewer "
                       "micro-batches keep it finer",
                       micro_batches, fixed_.bits_left()));
-    for (std::uint32_t* peer : gradients_.peers) from_.push_back(reinterpret_cast<const float*>(peer));
+    for (std::uint32_t* peer : sums_.peers) from_.push_back(reinterpret_cast<const float*>(peer));
   }
 
   std::string name() const override { return fused_ ? "exact, fused" : "exact"; }
-  real* gradients() override { return reinterpret_cast<real*>(gradients_.own.data()); }
+  real* gradients() override {
+    return fused_ ? reinterpret_cast<real*>(sums_.own.data()) : static_cast<real*>(layer_->data());
+  }
   bool accumulates() const override { return false; }
 
   void begin() override {
     buckets_.begin();
     tail_.clear();
+    sums_are_good_ = true;
+    if (!fused_) {
+      scales_.put({fixed_.scales(), blocks()});
+      maxima_.clear();
+    }
+    next_micro_batch();
   }
 
   void ready(std::int64_t end, std::int64_t index, std::int64_t count) override {
     const double start = now_s();
-    if (index != current_) current_ = index, converted_ = 0;
-    if (!fused_ && end > converted_) convert(end, index > 0, index + 1 == count);
-    if (index + 1 == count) {
+    const bool last = index + 1 == count, whole = end == store_.values();
+    if (!fused_ && end > converted_) convert(end, index > 0, last);
+    if (last) {
       buckets_.ready(end, [&](WordRange bucket) { send(bucket); });
+      if (whole && !fused_ && !shares_memory()) transport_.start(checksums_, {0, blocks()}, SumType::int32);
       transport_.progress();
     }
+    if (whole) next_micro_batch();
     times.hidden_s += now_s() - start;
   }
 
   StepOutcome finish(std::span<const double> losses, std::uint32_t request) override {
     const double start = now_s();
-    current_ = -1;
     transport_.finish();
-    tail_.combine(transport_, losses, request);
-    const std::uint32_t control = transport_.agree(sums_are_good() ? kSumsAreGood : 0);
-    RONDO_CHECK((control & kSumsAreGood) != 0,
-                "an all-reduce delivered wrong sums (checksum): bad memory or network");
+    if (!fused_) maxima_.get(tail_.maxima());
+    if (!fused_ && !shares_memory()) verify();
+    tail_.combine(transport_, losses, request, sums_are_good_);
+    RONDO_CHECK(tail_.good(), "an all-reduce delivered wrong sums (checksum): bad memory or network");
     StepOutcome outcome{Verdict::not_finite, tail_.losses(), tail_.request()};
     if (std::ranges::all_of(outcome.losses, [](double x) { return std::isfinite(x); }))
       outcome.verdict = judge();
@@ -86,14 +105,16 @@ class Exact : public Exchange {
   }
 
   GradientView gradient(double factor) override {
-    for (std::size_t b = 0; b < block_scale_.size(); ++b)
-      block_scale_[b] = inverse_[b] * static_cast<float>(factor);
+    std::vector<float> scale(inverse_);
+    for (float& x : scale) x *= static_cast<float>(factor);
+    block_scale_.put(scale);
     return {nullptr, sums_.own.data(), block_scale_.data()};
   }
 
   std::vector<double> block_squares() override {
+    backend_.block_squares(gradient(1), fixed_.blocks(), squares_.data());
     std::vector<double> squares(blocks());
-    backend_.block_squares(gradient(1), fixed_.blocks(), squares.data());
+    squares_.get(squares);
     return squares;
   }
 
@@ -102,23 +123,50 @@ class Exact : public Exchange {
  private:
   std::size_t blocks() const { return sums_.own.size() / static_cast<std::size_t>(kBlock); }
 
-  void send(WordRange bucket) {
-    if (fused_) {
-      transport_.start(bucket, [this](WordRange slice) { convert_and_sum(slice); });
-      return;
-    }
-    transport_.start(sums_, bucket, SumType::int32);
+  bool shares_memory() const { return !sums_.peers.empty(); }
+
+  void next_micro_batch() {
+    converted_ = 0;
+    if (!fused_) store_.slide_gradients(0);
   }
 
-  // Block by block, so that a checksum finds its block in the first-level cache.
+  void send(WordRange bucket) {
+    if (fused_)
+      transport_.start(bucket, [this](WordRange slice) { convert_and_sum(slice); });
+    else if (shares_memory())
+      transport_.start(bucket, [this](WordRange slice) { sum_and_verify(slice); });
+    else
+      transport_.start(sums_, bucket, SumType::int32);
+  }
+
+  // The gradients of the layer that has just become ready, while they are in the cache.
   void convert(std::int64_t end, bool add, bool last) {
-    for (; converted_ < end; converted_ += kBlock) {
-      const std::int64_t b = converted_ / kBlock;
-      std::uint32_t* sum = sums_.own.data() + converted_;
-      backend_.quantise(sum, gradients() + converted_, 1, fixed_.scales() + b, add,
-                        tail_.maxima().data() + b);
-      if (last) tail_.sums()[static_cast<std::size_t>(b)] = simd().checksum(sum, kSliceWords);
+    RONDO_CHECK(end - converted_ <= store_.largest_layer(),
+                "a layer did not say that its gradients are ready");
+    const std::int64_t b = converted_ / kBlock;
+    backend_.quantise(sums_.own.data() + converted_, gradients(), (end - converted_) / kBlock,
+                      scales_.data() + b, add, maxima_.data() + b,
+                      last ? checksums_.own.data() + b : nullptr);
+    converted_ = end;
+    store_.slide_gradients(end);
+  }
+
+  void sum_and_verify(WordRange slice) {
+    for (std::size_t at = slice.begin; at < slice.end; at += kSliceWords) {
+      simd().sum_all_i32(sums_.peers.data(), static_cast<int>(sums_.peers.size()), at, at + kSliceWords);
+      std::uint32_t expected = 0;
+      for (const std::uint32_t* checksums : checksums_.peers) expected += checksums[at / kSliceWords];
+      sums_are_good_ &= expected == simd().checksum(sums_.own.data() + at, kSliceWords);
     }
+  }
+
+  // After a redo's first pass flagged blocks may have wrapped: sums mod 2^32 agree all the same.
+  void verify() {
+    backend_.checksum(sums_.own.data(), fixed_.blocks(), checksums_of_sums_.data());
+    std::vector<std::uint32_t> got(blocks()), expected(blocks());
+    checksums_of_sums_.get(got);
+    backend_.copy_out(expected.data(), checksums_.own.data(), blocks() * sizeof(std::uint32_t));
+    sums_are_good_ = got == expected;
   }
 
   void convert_and_sum(WordRange slice) {
@@ -128,19 +176,6 @@ class Exact : public Exchange {
           simd().quantise_sum(sums_.peers.data(), from_.data(), static_cast<int>(from_.size()), at,
                               at + kSliceWords, fixed_.scales()[b]);
     }
-  }
-
-  // After a redo's first pass flagged blocks may have wrapped: sums mod 2^32 agree all the same.
-  bool sums_are_good() {
-    if (fused_) return true;
-    bool good = true;
-    buckets_.begin();
-    buckets_.ready(static_cast<std::int64_t>(sums_.own.size()), [&](WordRange bucket) {
-      const WordRange mine = transport_.to_verify(bucket);
-      for (std::size_t b = mine.begin / kSliceWords; b < mine.end / kSliceWords; ++b)
-        good &= tail_.sums()[b] == simd().checksum(sums_.own.data() + b * kSliceWords, kSliceWords);
-    });
-    return good;
   }
 
   // From numbers that all ranks have, so all take the same decision.
@@ -158,15 +193,22 @@ class Exact : public Exchange {
 
   Backend& backend_;
   Transport& transport_;
-  Arena gradients_;
+  ParameterStore& store_;
+  Arena sums_;  // fused: also the gradients, each block's sum takes their place
   bool fused_;
-  Arena sums_;  // fused: the same memory, each block's sum in the place of its gradients
+  std::unique_ptr<Buffer> layer_;  // gradients of one layer, until they are converted
+  Arena checksums_;                // one a block
+  bool sums_are_good_ = true;
   Buckets buckets_;
   FixedPoint fixed_;
   Tail tail_;
   std::vector<const float*> from_;
-  std::vector<float> inverse_, block_scale_;
-  std::int64_t current_ = -1, converted_ = 0;
+  std::vector<float> inverse_;
+  DeviceArray<float> block_scale_;
+  DeviceArray<double> squares_;
+  DeviceArray<float> scales_;  // these three: not where fused
+  DeviceArray<std::uint32_t> maxima_, checksums_of_sums_;
+  std::int64_t converted_ = 0;  // of the current micro-batch
 };
 
 }  // namespace

@@ -5,6 +5,7 @@
 #include "buckets.hpp"
 #include "exact.hpp"
 #include "rondo/core/clock.hpp"
+#include "rondo/device/array.hpp"
 #include "tail.hpp"
 
 namespace rondo {
@@ -18,8 +19,9 @@ class Float32 : public Exchange {
         transport_(transport),
         gradients_(transport.allocate(static_cast<std::size_t>(store.values()))),
         buckets_(store.values(), options.bucket_bytes),
-        tail_(0, 0, static_cast<std::size_t>(micro_batches)),
-        block_scale_(static_cast<std::size_t>(store.blocks())) {}
+        tail_(0, static_cast<std::size_t>(micro_batches)),
+        block_scale_(backend, static_cast<std::size_t>(store.blocks())),
+        squares_(backend, block_scale_.size()) {}
 
   std::string name() const override { return "float32"; }
   real* gradients() override { return reinterpret_cast<real*>(gradients_.own.data()); }
@@ -41,7 +43,7 @@ class Float32 : public Exchange {
   StepOutcome finish(std::span<const double> losses, std::uint32_t request) override {
     const double start = now_s();
     transport_.finish();
-    tail_.combine(transport_, losses, request);
+    tail_.combine(transport_, losses, request, true);
     StepOutcome outcome{Verdict::commit, tail_.losses(), tail_.request()};
     if (!std::ranges::all_of(outcome.losses, [](double x) { return std::isfinite(x); }))
       outcome.verdict = Verdict::not_finite;
@@ -50,13 +52,14 @@ class Float32 : public Exchange {
   }
 
   GradientView gradient(double factor) override {
-    std::ranges::fill(block_scale_, static_cast<float>(factor));
+    block_scale_.put(std::vector<float>(block_scale_.size(), static_cast<float>(factor)));
     return {gradients(), nullptr, block_scale_.data()};
   }
 
   std::vector<double> block_squares() override {
-    std::vector<double> squares(block_scale_.size());
-    backend_.block_squares(gradient(1), static_cast<std::int64_t>(squares.size()), squares.data());
+    backend_.block_squares(gradient(1), static_cast<std::int64_t>(squares_.size()), squares_.data());
+    std::vector<double> squares(squares_.size());
+    squares_.get(squares);
     return squares;
   }
 
@@ -68,7 +71,8 @@ class Float32 : public Exchange {
   Arena gradients_;
   Buckets buckets_;
   Tail tail_;
-  std::vector<float> block_scale_;
+  DeviceArray<float> block_scale_;
+  DeviceArray<double> squares_;
 };
 
 }  // namespace

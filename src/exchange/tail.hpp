@@ -1,6 +1,8 @@
-// The tail of a step: the small numbers that every rank contributes to and all then know.
+// The tail of a step: the small numbers that every rank contributes to and all then know. It is the step's
+// control word: nothing is applied before all ranks have joined it.
 #pragma once
 
+#include <algorithm>
 #include <span>
 #include <vector>
 
@@ -10,22 +12,20 @@ namespace rondo {
 
 class Tail {
  public:
-  /// `maxima` and `sums`: words of the exchange's own; losses and requests come on top.
-  Tail(std::size_t maxima, std::size_t sums, std::size_t micro_batches)
-      : own_maxima_(maxima), own_sums_(sums), maxima_(maxima + 1), sums_(sums + 2 * micro_batches) {}
+  /// `maxima`: words of the exchange's own, of which all ranks get the greatest.
+  Tail(std::size_t maxima, std::size_t micro_batches) : maxima_(maxima + 2), losses_(2 * micro_batches) {}
 
-  std::span<std::uint32_t> maxima() { return std::span(maxima_).first(own_maxima_); }
-  std::span<std::uint32_t> sums() { return std::span(sums_).first(own_sums_); }
-  void clear();
-  /// Adds losses (a double is two words; all ranks but one add zeros, so the sum is its bits) and this rank's
-  /// request (the greatest wins), then combines all.
-  void combine(Transport& transport, std::span<const double> losses, std::uint32_t request);
+  std::span<std::uint32_t> maxima() { return std::span(maxima_).first(maxima_.size() - 2); }
+  void clear() { std::ranges::fill(maxima_, 0u); }
+  /// Adds losses (a double is two words; all ranks but one add zeros, so the sum is its bits), this rank's
+  /// request (the greatest wins) and whether its part went well, then combines all.
+  void combine(Transport& transport, std::span<const double> losses, std::uint32_t request, bool good);
   std::vector<double> losses() const;
-  std::uint32_t request() const { return maxima_.back(); }
+  std::uint32_t request() const { return maxima_[maxima_.size() - 2]; }
+  bool good() const { return maxima_.back() == 0; }  ///< on every rank
 
  private:
-  std::size_t own_maxima_, own_sums_;
-  std::vector<std::uint32_t> maxima_, sums_;
+  std::vector<std::uint32_t> maxima_, losses_;
 };
 
 }  // namespace rondo

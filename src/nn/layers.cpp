@@ -7,7 +7,7 @@ namespace rondo {
 LayerNorm::LayerNorm(ParameterStore& store, const std::string& name, std::int64_t width) {
   gain_ = store.add(name + ".gain", {width}, {1, 0}, false);
   bias_ = store.add(name + ".bias", {width}, {0, 0}, false);
-  end_ = store.list().back().end();
+  end_ = store.end_layer();
 }
 
 Matrix LayerNorm::forward(Pass& pass, Matrix x) {
@@ -44,7 +44,7 @@ Matrix Dropout::backward(Pass& pass, Matrix dy, bool) {
 Embedding::Embedding(ParameterStore& store, const std::string& name, std::int64_t rows, std::int64_t dim)
     : rows_(rows), dim_(dim) {
   table_ = store.add(name + ".table", {rows, dim}, {0, 1 / std::sqrt(static_cast<double>(dim))}, true);
-  end_ = store.list().back().end();
+  end_ = store.end_layer();
 }
 
 Matrix Embedding::forward(Pass& pass, Matrix ids) {

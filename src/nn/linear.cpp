@@ -10,7 +10,7 @@ Linear::Linear(ParameterStore& store, const std::string& name, std::int64_t in, 
   const Init init{0, 1 / std::sqrt(static_cast<double>(in))};
   weight_ = store.add(name + ".weight", {out, in}, init, true);
   bias_ = store.add(name + ".bias", {out}, init, false);
-  end_ = store.list().back().end();
+  end_ = store.end_layer();
 }
 
 Operand Linear::operand(Pass& pass, Matrix m) {

@@ -30,18 +30,14 @@ double Model::train_flops() const { return 3 * forward_flops_ - first_flops_; }
 
 void Model::train(Pass& pass, const Batch& batch, real scale, double* losses, double& forward_s) {
   const std::int64_t rows = batch.inputs.rows;
-  const double share = 1.0 / static_cast<double>(members_.size());
-  std::vector<double> member_losses(static_cast<std::size_t>(rows));
-  for (std::int64_t r = 0; r < rows; ++r) losses[r] = 0;
   for (const LayerPtr& member : members_) {
     pass.workspace.reset();
     const double begin = now_s();
     const Matrix prediction = member->forward(pass, batch.inputs);
     forward_s += now_s() - begin;
     const Matrix gradient = pass.workspace.matrix(rows, outputs_);
-    loss_->evaluate(pass.backend, prediction, batch.targets, batch.weights, scale, member_losses.data(),
-                    gradient);
-    for (std::int64_t r = 0; r < rows; ++r) losses[r] += share * member_losses[static_cast<std::size_t>(r)];
+    loss_->evaluate(pass.backend, prediction, batch.targets, batch.weights, scale, losses, gradient);
+    losses += rows;
     member->backward(pass, gradient, false);
   }
 }

@@ -1,5 +1,6 @@
 #include "rondo/nn/parameters.hpp"
 
+#include <algorithm>
 #include <type_traits>
 
 #include "rondo/core/error.hpp"
@@ -15,7 +16,32 @@ int ParameterStore::add(std::string name, std::vector<std::int64_t> shape, Init 
   return static_cast<int>(list_.size()) - 1;
 }
 
+std::int64_t ParameterStore::end_layer() {
+  layer_ends_.push_back(total_);
+  return total_;
+}
+
+std::int64_t ParameterStore::largest_layer() const {
+  std::int64_t largest = 0, begin = 0;
+  for (const std::int64_t end : layer_ends_) {
+    largest = std::max(largest, end - begin);
+    begin = end;
+  }
+  return largest;
+}
+
+void ParameterStore::slide_gradients(std::int64_t begin) {
+  slide_ = begin;
+  const auto end = std::ranges::upper_bound(layer_ends_, begin);
+  const auto in_layer = [&](const Parameter& p) { return end != layer_ends_.end() && p.offset < *end; };
+  auto p = std::ranges::lower_bound(list_, begin, {}, &Parameter::offset);
+  for (; p != list_.end() && in_layer(*p); ++p)
+    backend_->clear(gradients_ + (p->offset + p->size - begin),
+                    static_cast<std::size_t>(p->end() - p->offset - p->size) * sizeof(real));
+}
+
 void ParameterStore::allocate(Backend& backend, std::uint64_t seed) {
+  backend_ = &backend;
   values_ = backend.allocate(static_cast<std::size_t>(total_) * sizeof(real));
   for (std::size_t t = 0; t < list_.size(); ++t) {
     const Parameter& p = list_[t];
@@ -39,8 +65,12 @@ std::int64_t ParameterStore::parameter_count() const {
 void ParameterStore::visit(StateVisitor& visitor, const std::string& prefix, real* arena) {
   constexpr DType type = std::is_same_v<real, float> ? DType::float32 : DType::float64;
   for (const Parameter& p : list_) {
-    const std::span<real> values(arena + p.offset, static_cast<std::size_t>(p.size));
-    visitor.array(prefix + "/" + p.name, type, std::as_writable_bytes(values), p.shape);
+    const std::size_t bytes = static_cast<std::size_t>(p.size) * sizeof(real);
+    real* const device = arena + p.offset;
+    visitor.array(prefix + "/" + p.name, type,
+                  StateBytes{bytes, [&](std::byte* to) { backend_->copy_out(to, device, bytes); },
+                             [&](const std::byte* from) { backend_->copy_in(device, from, bytes); }},
+                  p.shape);
   }
 }
 

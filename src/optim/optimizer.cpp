@@ -95,10 +95,14 @@ double clip_factor(double clip_norm, const std::vector<double>& block_squares, d
 }
 
 Optimizer::Optimizer(const OptimizerOptions& options, Backend& backend, ParameterStore& store)
-    : options_(options), backend_(backend), store_(store) {
-  block_decay_.resize(static_cast<std::size_t>(store.blocks()));
+    : options_(options),
+      backend_(backend),
+      store_(store),
+      block_decay_(backend, static_cast<std::size_t>(store.blocks())) {
+  std::vector<float> decay(block_decay_.size());
   for (const Parameter& p : store.list())
-    std::fill_n(block_decay_.begin() + p.offset / kBlock, blocks_for(p.size), p.decay ? 1.0f : 0.0f);
+    std::fill_n(decay.begin() + p.offset / kBlock, blocks_for(p.size), p.decay ? 1.0f : 0.0f);
+  block_decay_.put(decay);
   if (options.average_decay > 0) {
     average_ = arena();
     backend_.average(data(*average_), store.arena(), store.values(), 0);  // begins at the first weights

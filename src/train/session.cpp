@@ -53,7 +53,7 @@ class Session {
   void prepare() {
     together(comm_, [&] {
       config_ = read_config(ConfigReader::from_file(command_.config, command_.overrides), factory_);
-      backend_ = make_backend(config_.device);
+      backend_ = make_backend(config_.device, comm_.local_rank(), comm_.local_size());
     });
     fingerprint_ = common_fingerprint(*backend_, comm_);
     together(comm_, [&] { config_.task->open(); });

@@ -1,39 +1,113 @@
 #include "rondo/train/step_bench.hpp"
 
+#include <algorithm>
+#include <cmath>
+
 #include "rondo/core/clock.hpp"
+#include "rondo/core/error.hpp"
 #include "rondo/train/session.hpp"
 
 namespace rondo {
+namespace {
 
-StepFigures bench_step(const StepBench& bench, Communicator& comm, TaskFactory factory) {
-  RunConfig config;
-  std::unique_ptr<Backend> backend;
-  together(comm, [&] {
-    config = read_config(ConfigReader::from_file(bench.config, bench.overrides), factory);
-    backend = make_backend(config.device);
-    config.task->open();
-  });
-  const std::int64_t warm_up = bench.steps / 10 + 1, total = bench.steps + warm_up;
-  config.train.max_steps = total;
-  Trainer trainer(config, *backend, comm);
-  const Assignment mine = trainer.assigned();
-  Loader loader(config.task->dataset(Split::train), trainer.sampler(), 0, total, mine.begin, mine.end,
-                trainer.batch_rows());
-  StepFigures figures{config.train.global_batch,
-                      trainer.model().train_flops() * static_cast<double>(config.train.global_batch),
-                      {},
-                      {}};
-  comm.barrier();
-  for (std::int64_t step = 0; step < total; ++step) {
-    const double begin = now_s();
-    const StepData& data = loader.next(600);
-    const double waited = now_s() - begin;
-    StepResult result = trainer.step(data, kNoRequest);
-    if (step < warm_up) continue;
-    result.times.data = waited;
-    figures.times.push_back(result.times);
-    figures.wall.push_back(now_s() - begin);
+constexpr std::int64_t kBlockSteps = 16, kWarmUp = 4;  // steps of a turn that count, and before them
+constexpr double kDataTimeout = 600;
+
+// One way to train: a configuration on some ranks.
+class Contender {
+ public:
+  Contender(RunConfig config, Communicator& comm, std::int64_t turns) : config_(std::move(config)) {
+    together(comm, [&] {
+      backend_ = make_backend(config_.device, comm.local_rank(), comm.local_size());
+      config_.task->open();
+    });
+    const std::int64_t steps = (turns + 1) * (kBlockSteps + kWarmUp);
+    config_.train.max_steps = steps;
+    trainer_ = std::make_unique<Trainer>(config_, *backend_, comm);
+    const Assignment mine = trainer_->assigned();
+    loader_ = std::make_unique<Loader>(config_.task->dataset(Split::train), trainer_->sampler(), 0, steps,
+                                       mine.begin, mine.end, trainer_->batch_rows());
+    figures_.samples = config_.train.global_batch;
+    figures_.flops = trainer_->model().train_flops() * static_cast<double>(figures_.samples);
   }
+
+  // The first turn touches all memory for the first time: it does not count.
+  void turn(bool counts) {
+    for (std::int64_t step = -kWarmUp; step < kBlockSteps; ++step) {
+      const double begin = now_s();
+      const StepData& data = loader_->next(kDataTimeout);
+      const double waited = now_s() - begin;
+      StepResult result = trainer_->step(data, kNoRequest);
+      if (step < 0 || !counts) continue;
+      result.times.data = waited;
+      figures_.times.push_back(result.times);
+      figures_.wall.push_back(now_s() - begin);
+    }
+    if (!counts) return;
+    std::vector<double> block(figures_.wall.end() - kBlockSteps, figures_.wall.end());
+    figures_.blocks.push_back(median_with_limits(block).median);
+  }
+
+  const StepFigures& figures() const { return figures_; }
+
+ private:
+  RunConfig config_;
+  std::unique_ptr<Backend> backend_;
+  std::unique_ptr<Trainer> trainer_;
+  std::unique_ptr<Loader> loader_;
+  StepFigures figures_;
+};
+
+RunConfig share_of(RunConfig config, int ranks) {
+  TrainOptions& train = config.train;
+  if (train.micro_batches % ranks != 0)
+    input_error(
+        "--alone: train.micro_batches = {} must be a multiple of the {} ranks, so that one has its share",
+        train.micro_batches, ranks);
+  train.micro_batches /= ranks;
+  train.global_batch /= ranks;
+  return config;
+}
+
+}  // namespace
+
+MedianWithLimits median_with_limits(std::vector<double> values) {
+  std::ranges::sort(values);
+  const auto n = static_cast<double>(values.size());
+  const auto at = [&](double rank) { return values[static_cast<std::size_t>(std::clamp(rank, 0.0, n - 1))]; };
+  const double reach = 0.98 * std::sqrt(n);  // 1.96 standard deviations of a binomial count with p = 1/2
+  return {at(std::floor(n / 2)), at(std::floor(n / 2 - reach)), at(std::ceil(n / 2 + reach))};
+}
+
+std::vector<StepFigures> bench_step(const StepBench& bench, Communicator& comm, TaskFactory factory) {
+  const std::int64_t turns = (bench.steps + kBlockSteps - 1) / kBlockSteps;
+  const auto read = [&](const std::vector<std::string>& more) {
+    std::vector<std::string> overrides = bench.overrides;
+    overrides.insert(overrides.end(), more.begin(), more.end());
+    RunConfig config;
+    together(comm, [&] { config = read_config(ConfigReader::from_file(bench.config, overrides), factory); });
+    return config;
+  };
+  std::unique_ptr<Communicator> alone;  // outlives who trains on it
+  std::vector<std::unique_ptr<Contender>> contenders;
+  contenders.push_back(std::make_unique<Contender>(read({}), comm, turns));
+  if (bench.alone) {
+    RunConfig config = read(bench.against);
+    together(comm, [&] { config = share_of(std::move(config), comm.size()); });
+    alone = Communicator::alone(comm.timeout_s());
+    if (comm.rank() == 0) contenders.push_back(std::make_unique<Contender>(std::move(config), *alone, turns));
+  } else if (!bench.against.empty()) {
+    contenders.push_back(std::make_unique<Contender>(read(bench.against), comm, turns));
+  }
+  const std::size_t ways = bench.alone || !bench.against.empty() ? 2 : 1;
+  for (std::int64_t turn = -1; turn < turns; ++turn)
+    for (std::size_t way = 0; way < ways; ++way) {
+      comm.barrier();  // ranks without a part in this turn sleep at the next one
+      if (way < contenders.size()) contenders[way]->turn(turn >= 0);
+    }
+  comm.barrier();
+  std::vector<StepFigures> figures;
+  for (const auto& contender : contenders) figures.push_back(contender->figures());
   return figures;
 }
 

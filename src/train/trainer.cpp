@@ -32,12 +32,14 @@ Trainer::Trainer(RunConfig& config, Backend& backend, Communicator& comm)
       sampler_{static_cast<std::uint64_t>(config.train.seed), config.task->dataset(Split::train).size(),
                config.train.global_batch},
       model_(config.model, config.task->inputs(), config.task->targets(), config.task->loss()),
-      workspace_(backend) {
+      workspace_(backend),
+      row_losses_(backend, static_cast<std::size_t>((assigned_.end - assigned_.begin) * model_.members() *
+                                                    batch_rows())) {
   ParameterStore& store = model_.store();
   store.allocate(backend, static_cast<std::uint64_t>(config.train.seed));
   optimizer_ = make_optimizer(config.optimizer, backend, store);
   comm.set_timeout(config.exchange.timeout_s);
-  transport_ = make_transport(config.exchange.algorithm, comm);
+  transport_ = make_transport(config.exchange.algorithm, comm, backend);
   exchange_ = make_exchange(config.exchange, backend, comm, *transport_, store, config.train.micro_batches);
 }
 
@@ -51,11 +53,8 @@ Pass Trainer::pass(bool training) {
           .step = static_cast<std::uint32_t>(steps_done_)};
 }
 
-double Trainer::run_micro_batches(const StepData& data, std::vector<double>& losses, StepTimes& times) {
+void Trainer::run_micro_batches(const StepData& data, double scale, StepTimes& times) {
   const auto count = static_cast<std::int64_t>(data.size());
-  const std::int64_t outputs = model_.outputs();
-  const double scale = 1.0 / static_cast<double>(sampler_.samples(steps_done_) * outputs);
-  std::vector<double> rows(static_cast<std::size_t>(batch_rows()));
   for (std::int64_t i = 0; i < count; ++i) {
     const HostBatch& host = data[static_cast<std::size_t>(i)];
     const auto view = [&](const std::vector<float>& all) {
@@ -69,13 +68,29 @@ double Trainer::run_micro_batches(const StepData& data, std::vector<double>& los
     run.samples = host.rows;
     run.gradients_ready = [&](std::int64_t end) { exchange_->ready(end, i, count); };
     const double begin = now_s(), hidden = exchange_->times.hidden_s, forward = times.forward;
-    model_.train(run, batch, static_cast<real>(scale), rows.data(), times.forward);
+    model_.train(run, batch, static_cast<real>(scale), row_losses_.data() + i * model_.members() * host.rows,
+                 times.forward);
     times.backward += now_s() - begin - (exchange_->times.hidden_s - hidden) - (times.forward - forward);
-    double sum = 0;
-    for (const double row : rows) sum += row;
-    losses[static_cast<std::size_t>(host.micro_batch)] = sum * scale;
   }
-  return scale;
+}
+
+// One copy from the device a step: each would wait for all work before it.
+void Trainer::collect_losses(const StepData& data, double scale, std::vector<double>& losses) {
+  std::vector<double> all(row_losses_.size());
+  row_losses_.get(all);
+  const std::int64_t members = model_.members(), rows = batch_rows();
+  const double share = 1.0 / static_cast<double>(members);
+  const double* of_batch = all.data();
+  for (const HostBatch& host : data) {
+    double sum = 0;
+    for (std::int64_t r = 0; r < rows; ++r) {
+      double loss = 0;
+      for (std::int64_t m = 0; m < members; ++m) loss += share * of_batch[m * rows + r];
+      sum += loss;
+    }
+    losses[static_cast<std::size_t>(host.micro_batch)] = sum * scale;
+    of_batch += members * rows;
+  }
 }
 
 StepResult Trainer::step(const StepData& data, std::uint32_t request) {
@@ -83,10 +98,12 @@ StepResult Trainer::step(const StepData& data, std::uint32_t request) {
   error_context().step = steps_done_;
   exchange_->times = {};
   StepOutcome outcome;
+  const double scale = 1.0 / static_cast<double>(sampler_.samples(steps_done_) * model_.outputs());
   for (;; ++result.redos) {
     std::vector<double> losses(static_cast<std::size_t>(config_.train.micro_batches));
     exchange_->begin();
-    run_micro_batches(data, losses, result.times);
+    run_micro_batches(data, scale, result.times);
+    collect_losses(data, scale, losses);
     outcome = exchange_->finish(losses, request);
     if (outcome.verdict != Verdict::redo) break;
     RONDO_CHECK(result.redos == 0, "a second redo: micro-batches did not repeat their bits");

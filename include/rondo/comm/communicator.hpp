@@ -18,6 +18,8 @@ class Communicator {
   /// Starts MPI (THREAD_FUNNELED) on a duplicate of MPI_COMM_WORLD. Without mpirun: one rank.
   /// `timeout_s`: the deadline of every wait.
   static std::unique_ptr<Communicator> world(double timeout_s);
+  /// This rank as the only one of a group. After world(), and gone before it.
+  static std::unique_ptr<Communicator> alone(double timeout_s);
   /// Finalises MPI if it was started. A Communicator that is destroyed by an exception, or of which a wait
   /// has failed, must not wait for its peers: it leaves MPI as it is, and the command calls abort() instead.
   virtual ~Communicator() = default;

@@ -1,9 +1,10 @@
 /// Transports: how spans of 32-bit words are summed over all ranks, in place.
 ///
-/// A transport owns the memory that it reduces (`allocate`), so that ranks of one node can read each
-/// other's. Reductions are started in the same order on every rank, every rank does its part of them in
-/// that order, and they progress when the rank calls `progress()` or `finish()`; so a bucket can travel
-/// while backward goes on. Ranges that are pending at the same time do not overlap.
+/// A transport owns the memory that it reduces (`allocate`; device memory where it sums between devices), so
+/// that ranks of one node can read each other's. Reductions are started in the same order on every rank,
+/// every rank does its part of them in that order, and they progress when the rank calls `progress()` or
+/// `finish()`; so a bucket can travel while backward goes on. Ranges that are pending at the same time do not
+/// overlap.
 ///
 /// Sums of int32 are taken mod 2^32 and are the same on every rank whatever the order. Sums of float32 are
 /// the same on every rank but depend on their number.
@@ -61,15 +62,10 @@ class Transport {
   virtual bool progress() = 0;
   /// Waits until nothing is pending. Throws Error on a dead peer or after the deadline.
   virtual void finish() = 0;
-  /// The part of a reduced range whose checksums this rank verifies: all of it where sums arrive in
-  /// messages, its own slice where all ranks read the one result that its owner wrote.
-  virtual WordRange to_verify(WordRange range) const = 0;
 
   /// The tail of a step, small: sums `sums` mod 2^32 and takes the maximum of `maxima`, both in place on
   /// every rank. Sizes are the same on every rank. Waits; nothing else may be pending.
   virtual void combine(std::span<std::uint32_t> sums, std::span<std::uint32_t> maxima) = 0;
-  /// Bitwise AND of a control word over all ranks. Waits; nothing else may be pending.
-  virtual std::uint32_t agree(std::uint32_t word) = 0;
 };
 
 /// Slices and exponents are cut at blocks of this many words.
@@ -79,8 +75,12 @@ inline constexpr std::size_t kSliceWords = 1024;
 /// the range's begin, sizes as equal as whole blocks allow.
 WordRange slice_of(WordRange range, int rank, int size);
 
-/// "auto" (shared on one node, else ring), "shared", "ring" or "mpi". InputError where it cannot work here.
+/// For host memory: "auto" (shared on one node, else ring), "shared", "ring" or "mpi". InputError where it
+/// cannot work here.
 std::unique_ptr<Transport> make_transport(const std::string& algorithm, Communicator& comm);
+/// For memory of a backend: that, or "nccl", which is "auto" between GPUs.
+std::unique_ptr<Transport> make_transport(const std::string& algorithm, Communicator& comm,
+                                          class Backend& backend);
 /// The yardstick: one blocking MPI_Allreduce in place, for the bench.
 void mpi_all_reduce(Communicator& comm, std::span<std::uint32_t> words, SumType type);
 /// The algorithms that work for these ranks, for the bench.

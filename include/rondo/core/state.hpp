@@ -6,6 +6,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <span>
 #include <string>
@@ -42,12 +43,22 @@ struct Snapshot {
   std::string digest(std::string_view prefix) const;
 };
 
+/// Data that the host may have no pointer to: how to copy all of it out, and in.
+struct StateBytes {
+  std::size_t size = 0;
+  std::function<void(std::byte* to)> copy_out;
+  std::function<void(const std::byte* from)> copy_in;
+};
+
 class StateVisitor {
  public:
   virtual ~StateVisitor() = default;
-  /// `data` stays the caller's; its size is the product of `shape` times the size of an element.
-  virtual void array(std::string_view name, DType type, std::span<std::byte> data,
+  /// The size of `data` is the product of `shape` times the size of an element.
+  virtual void array(std::string_view name, DType type, const StateBytes& data,
                      std::span<const std::int64_t> shape) = 0;
+  /// The same for host memory, which stays the caller's.
+  void array(std::string_view name, DType type, std::span<std::byte> data,
+             std::span<const std::int64_t> shape);
   virtual void scalar(std::string_view name, std::int64_t& value) = 0;
   virtual void scalar(std::string_view name, double& value) = 0;
   virtual void scalar(std::string_view name, std::string& value) = 0;
@@ -61,7 +72,8 @@ class StateVisitor {
 class SaveVisitor : public StateVisitor {
  public:
   explicit SaveVisitor(Snapshot& to, std::string prefix = "") : to_(to), prefix_(std::move(prefix)) {}
-  void array(std::string_view, DType, std::span<std::byte>, std::span<const std::int64_t>) override;
+  using StateVisitor::array;
+  void array(std::string_view, DType, const StateBytes&, std::span<const std::int64_t>) override;
   void scalar(std::string_view name, std::int64_t& value) override;
   void scalar(std::string_view name, double& value) override;
   void scalar(std::string_view name, std::string& value) override;
@@ -76,7 +88,8 @@ class LoadVisitor : public StateVisitor {
  public:
   explicit LoadVisitor(const Snapshot& from, std::string prefix = "")
       : from_(from), prefix_(std::move(prefix)) {}
-  void array(std::string_view, DType, std::span<std::byte>, std::span<const std::int64_t>) override;
+  using StateVisitor::array;
+  void array(std::string_view, DType, const StateBytes&, std::span<const std::int64_t>) override;
   void scalar(std::string_view name, std::int64_t& value) override;
   void scalar(std::string_view name, double& value) override;
   void scalar(std::string_view name, std::string& value) override;

@@ -2,8 +2,8 @@
 ///
 /// Every operation is deterministic: same inputs, same bits. Outputs do not overlap inputs unless an
 /// operation says so. Operations check no shapes; layers do, once, when they are built. Tensors are device
-/// memory; tables of one number a block or row (scales, max_bits, squares, losses, block_decay) are host
-/// memory.
+/// memory, and so are tables of one number a block or row (scales, max_bits, checksums, squares, losses,
+/// block_decay): an operation may be queued and done later, in order; copy_out waits for it.
 #pragma once
 
 #include <cstddef>
@@ -42,19 +42,28 @@ struct GradientView {
 
 class Backend {
  public:
+  static constexpr int kStaged = 8;  ///< a batch is three, so that the next may come while one is in work
+
   virtual ~Backend() = default;
   virtual std::string name() const = 0;
   /// Everything about this device that can change bits, for the numerics fingerprint: library versions,
   /// instruction set or card, threads, and the digest of a probe calculation.
   virtual std::string numerics() = 0;
 
+  /// Whether device memory is host memory, and calls are done when they return.
+  virtual bool reads_host_memory() const = 0;
+  /// The queue on which operations run in order: a cudaStream_t, or null.
+  virtual void* stream() { return nullptr; }
+
   /// Zeroed memory, aligned to 64 bytes.
   virtual std::unique_ptr<Buffer> allocate(std::size_t bytes) = 0;
   virtual void copy_in(void* device, const void* host, std::size_t bytes) = 0;
   virtual void copy_out(void* host, const void* device, std::size_t bytes) = 0;
   /// A device view of host data, valid while the host data are unchanged and until `scratch` is reused:
-  /// the same pointer where the device reads host memory.
+  /// the same pointer where the device reads host memory. Without a scratch the device keeps the data of the
+  /// last kStaged calls itself.
   virtual const real* stage(std::span<const real> host, real* scratch) = 0;
+  virtual void clear(void* device, std::size_t bytes) = 0;  ///< to zeros
 
   // -- matrix products ---------------------------------------------------------------------------
   /// c (+)= op(a) op(b), op = transpose where asked. Accumulates in float32.
@@ -103,9 +112,12 @@ class Backend {
                             Matrix gradient) = 0;
 
   // -- exchange and optimizer, on whole arenas of n = blocks * kBlock values -------------------------
-  /// q (+)= rint(g * scales[block]) and max_bits[block] = max(max_bits[block], bits of |g|).
+  /// q (+)= rint(g * scales[block]) and max_bits[block] = max(max_bits[block], bits of |g|). Unless it is
+  /// null, checksums[block] = sum over the block of (2i + 1) * q[i], mod 2^32.
   virtual void quantise(std::uint32_t* q, const real* g, std::int64_t blocks, const float* scales, bool add,
-                        std::uint32_t* max_bits) = 0;
+                        std::uint32_t* max_bits, std::uint32_t* checksums) = 0;
+  /// The same checksums of what is there.
+  virtual void checksum(const std::uint32_t* q, std::int64_t blocks, std::uint32_t* checksums) = 0;
   /// Sum of squares of every block, in one fixed order within a block.
   virtual void block_squares(GradientView g, std::int64_t blocks, double* squares) = 0;
   /// One pass; block_decay[block] is 0 or 1 and multiplies the weight decay.
@@ -125,7 +137,8 @@ struct DeviceOptions {
 
 /// Is a kind usable here? An empty text means yes, else why not, in words for a user.
 std::string why_not(const std::string& kind);
-/// The backend of a kind; "auto" takes the best that is usable and writes it back to `options.kind`.
-std::unique_ptr<Backend> make_backend(DeviceOptions& options);
+/// The backend of a kind; "auto" takes the best that is usable and writes it back to `options.kind`. Ranks of
+/// one host take a GPU each, by their local rank.
+std::unique_ptr<Backend> make_backend(DeviceOptions& options, int local_rank = 0, int local_size = 1);
 
 }  // namespace rondo

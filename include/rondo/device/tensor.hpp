@@ -31,8 +31,8 @@ struct Operand {
   bool bfloat16 = false;
   Operand() = default;
   Operand(const Matrix& m) : data(m.data), rows(m.rows), cols(m.cols) {}  // NOLINT: a Matrix is an operand
-  Operand(const std::uint16_t* half, std::int64_t r, std::int64_t c)
-      : data(half), rows(r), cols(c), bfloat16(true) {}
+  Operand(const std::uint16_t* bits, std::int64_t r, std::int64_t c)
+      : data(bits), rows(r), cols(c), bfloat16(true) {}
 };
 
 }  // namespace rondo

@@ -42,7 +42,8 @@ struct Pass {
   std::uint32_t step = 0;
   std::int64_t first_sample = 0;  ///< number of the first sample within the global batch
   std::int64_t samples = 0;
-  /// Called in backward when all gradients before this offset of the arena are complete.
+  /// Called in backward by every layer with parameters, with the end of its own (ParameterStore::end_layer):
+  /// all gradients before this offset of the arena are complete.
   std::function<void(std::int64_t end)> gradients_ready = nullptr;
 };
 

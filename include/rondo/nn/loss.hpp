@@ -13,7 +13,7 @@ class Loss {
  public:
   virtual ~Loss() = default;
   virtual std::int64_t per_target() const = 0;  ///< predicted values per target
-  /// losses[r]: the row's loss. gradient: scale * d losses[r] / d prediction[r].
+  /// losses[r]: the row's loss, in device memory. gradient: scale * d losses[r] / d prediction[r].
   virtual void evaluate(Backend& backend, Matrix prediction, Matrix target, Matrix weights, real scale,
                         double* losses, Matrix gradient) const = 0;
 };

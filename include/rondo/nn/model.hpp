@@ -31,10 +31,11 @@ class Model {
   ParameterStore& store() { return store_; }
   const ParameterStore& store() const { return store_; }
   std::int64_t outputs() const { return outputs_; }
+  std::int64_t members() const { return static_cast<std::int64_t>(members_.size()); }
 
   /// Forward and backward. Gradients of scale * (sum of the rows' losses) go to the store; every member
-  /// trains as it would alone. losses[r]: mean over members, in host memory. `forward_s`: adds seconds
-  /// spent in forward.
+  /// trains as it would alone. `losses`: every member's loss of every row, [members, rows], device memory.
+  /// `forward_s`: adds seconds spent in forward.
   void train(Pass& pass, const Batch& batch, real scale, double* losses, double& forward_s);
   /// The members' mean prediction, [samples, outputs], in the workspace.
   Matrix predict(Pass& pass, Matrix inputs);

@@ -2,7 +2,8 @@
 ///
 /// Tensors are laid out in the order in which they are added, which is the order in which backward
 /// completes their gradients; so a bucket of ready gradients is a span. Every tensor starts on a block
-/// (kBlock values); the padding stays zero.
+/// (kBlock values); the padding stays zero. Who consumes gradients as soon as they are ready needs memory
+/// for one layer's only: see slide_gradients().
 #pragma once
 
 #include <memory>
@@ -32,21 +33,27 @@ class ParameterStore {
  public:
   /// Adds a tensor; returns its index. Only before allocate().
   int add(std::string name, std::vector<std::int64_t> shape, Init init, bool decay);
-  /// Makes the value arena and fills it as a function of (seed, tensor, element).
+  /// Ends a layer: gradients of the tensors added since the last call become ready together. Returns where
+  /// the arena ends so far.
+  std::int64_t end_layer();
+  /// Makes the value arena and fills it as a function of (seed, tensor, element). The backend outlives this.
   void allocate(Backend& backend, std::uint64_t seed);
-  /// Where gradients go: `values()` numbers of device memory that outlive this object's use.
-  void attach_gradients(real* memory) { gradients_ = memory; }
+  /// Where gradients go: zeroed device memory that outlives this object's use, for values() numbers, or for
+  /// largest_layer() if slide_gradients() follows the layers.
+  void attach_gradients(real* memory) { gradients_ = memory, slide_ = 0; }
+  /// The gradient memory now holds what follows `begin`, the start of a layer, whose padding becomes zero.
+  void slide_gradients(std::int64_t begin);
 
   std::int64_t values() const { return total_; }  ///< size of an arena, padding included
   std::int64_t blocks() const { return total_ / kBlock; }
+  std::int64_t largest_layer() const;    ///< of an arena's numbers, padding included
   std::int64_t parameter_count() const;  ///< without padding
   const std::vector<Parameter>& list() const { return list_; }
   real* value(int index) {
     return (viewed_ != nullptr ? viewed_ : arena()) + list_[static_cast<std::size_t>(index)].offset;
   }
-  real* gradient(int index) { return gradients_ + list_[static_cast<std::size_t>(index)].offset; }
+  real* gradient(int index) { return gradients_ + (list_[static_cast<std::size_t>(index)].offset - slide_); }
   real* arena() { return static_cast<real*>(values_->data()); }
-  real* gradient_arena() { return gradients_; }
 
   /// Lets layers see another arena of this layout (averaged weights) until view(nullptr).
   void view(real* other) { viewed_ = other, touch(); }
@@ -60,7 +67,9 @@ class ParameterStore {
 
  private:
   std::vector<Parameter> list_;
-  std::int64_t total_ = 0, version_ = 0;
+  std::vector<std::int64_t> layer_ends_;
+  std::int64_t total_ = 0, version_ = 0, slide_ = 0;
+  Backend* backend_ = nullptr;
   std::unique_ptr<Buffer> values_;
   real* gradients_ = nullptr;
   real* viewed_ = nullptr;

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "rondo/device/array.hpp"
 #include "rondo/nn/parameters.hpp"
 
 namespace rondo {
@@ -49,7 +50,7 @@ class Optimizer {
   OptimizerOptions options_;
   Backend& backend_;
   ParameterStore& store_;
-  std::vector<float> block_decay_;
+  DeviceArray<float> block_decay_;
 
  private:
   std::unique_ptr<Buffer> average_;

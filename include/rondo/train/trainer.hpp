@@ -4,6 +4,7 @@
 #include <memory>
 #include <vector>
 
+#include "rondo/device/array.hpp"
 #include "rondo/train/run_config.hpp"
 
 namespace rondo {
@@ -57,7 +58,8 @@ class Trainer {
   void visit(StateVisitor& visitor);
 
  private:
-  double run_micro_batches(const StepData& data, std::vector<double>& losses, StepTimes& times);
+  void run_micro_batches(const StepData& data, double scale, StepTimes& times);
+  void collect_losses(const StepData& data, double scale, std::vector<double>& losses);
   Pass pass(bool training);
   std::vector<float> predict_piece(std::span<const float> inputs, std::int64_t rows);
 
@@ -68,6 +70,7 @@ class Trainer {
   Sampler sampler_;
   Model model_;
   Workspace workspace_;
+  DeviceArray<double> row_losses_;  // of this rank's micro-batches, [micro-batch, member, row]
   std::unique_ptr<Optimizer> optimizer_;
   std::unique_ptr<Transport> transport_;
   std::unique_ptr<Exchange> exchange_;

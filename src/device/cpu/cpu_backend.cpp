@@ -7,7 +7,7 @@
 #include <cstring>
 #include <vector>
 
-#include "rondo/core/digest.hpp"
+#include "probe.hpp"
 #include "rondo/core/error.hpp"
 
 namespace rondo {
@@ -29,25 +29,6 @@ class HostBuffer : public Buffer {
   void* data_ = nullptr;
 };
 
-// Products with odd and even shapes in both precisions, an activation and an update: if two machines differ
-// in their numerics, it is here that it shows.
-std::string probe(CpuBackend& backend) {
-  Digest digest;
-  for (const std::int64_t n : {16, 61, 192}) {
-    std::vector<float> a(static_cast<std::size_t>(n * n)), b(a.size()), c(a.size()),
-        bias(static_cast<std::size_t>(n));
-    const RandomStream stream{1, Purpose::test, static_cast<std::uint32_t>(n), 0};
-    for (std::size_t i = 0; i < a.size(); ++i)
-      a[i] = stream.uniform(i) - 0.5f, b[i] = stream.uniform(i + a.size());
-    const Matrix ma{a.data(), n, n}, mb{b.data(), n, n}, mc{c.data(), n, n};
-    backend.matmul(ma, false, mb, true, mc, false);
-    backend.matmul(mb, true, ma, false, mc, true);
-    backend.bias_activation(mc, bias.data(), Activation::gelu, nullptr);
-    digest.add(std::as_bytes(std::span(c)));
-  }
-  return digest.hex();
-}
-
 }  // namespace
 
 std::string CpuBackend::numerics() {
@@ -65,6 +46,10 @@ void CpuBackend::copy_out(void* host, const void* device, std::size_t bytes) {
   if (bytes != 0) std::memcpy(host, device, bytes);
 }
 
+void CpuBackend::clear(void* device, std::size_t bytes) {
+  if (bytes != 0) std::memset(device, 0, bytes);
+}
+
 void CpuBackend::matmul(Operand a, bool transpose_a, Operand b, bool transpose_b, Matrix c, bool accumulate) {
   const bool empty = a.rows * a.cols == 0 || b.rows * b.cols == 0;
   if (!empty) return products_.run(a, transpose_a, b, transpose_b, c, accumulate);
@@ -75,11 +60,16 @@ void CpuBackend::to_bfloat16(std::uint16_t* to, const real* from, std::int64_t n
 }
 
 void CpuBackend::quantise(std::uint32_t* q, const real* g, std::int64_t blocks, const float* scales, bool add,
-                          std::uint32_t* max_bits) {
+                          std::uint32_t* max_bits, std::uint32_t* checksums) {
   for (std::int64_t b = 0; b < blocks; ++b) {
     const std::uint32_t bits = simd_.quantise(q + b * kBlock, g + b * kBlock, kBlock, scales[b], add);
     if (bits > max_bits[b]) max_bits[b] = bits;
+    if (checksums != nullptr) checksums[b] = simd_.checksum(q + b * kBlock, kBlock);  // still in the cache
   }
+}
+
+void CpuBackend::checksum(const std::uint32_t* q, std::int64_t blocks, std::uint32_t* checksums) {
+  for (std::int64_t b = 0; b < blocks; ++b) checksums[b] = simd_.checksum(q + b * kBlock, kBlock);
 }
 
 void CpuBackend::block_squares(GradientView g, std::int64_t blocks, double* squares) {

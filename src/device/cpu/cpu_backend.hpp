@@ -12,10 +12,12 @@ class CpuBackend : public Backend {
 
   std::string name() const override { return "cpu"; }
   std::string numerics() override;
+  bool reads_host_memory() const override { return true; }
   std::unique_ptr<Buffer> allocate(std::size_t bytes) override;
   void copy_in(void* device, const void* host, std::size_t bytes) override;
   void copy_out(void* host, const void* device, std::size_t bytes) override;
   const real* stage(std::span<const real> host, real*) override { return host.data(); }
+  void clear(void* device, std::size_t bytes) override;
 
   void matmul(Operand a, bool transpose_a, Operand b, bool transpose_b, Matrix c, bool accumulate) override;
   void to_bfloat16(std::uint16_t* to, const real* from, std::int64_t n) override;
@@ -43,7 +45,8 @@ class CpuBackend : public Backend {
                     real scale, double* losses, Matrix gradient) override;
 
   void quantise(std::uint32_t* q, const real* g, std::int64_t blocks, const float* scales, bool add,
-                std::uint32_t* max_bits) override;
+                std::uint32_t* max_bits, std::uint32_t* checksums) override;
+  void checksum(const std::uint32_t* q, std::int64_t blocks, std::uint32_t* checksums) override;
   void block_squares(GradientView g, std::int64_t blocks, double* squares) override;
   void adamw(real* w, real* m, real* v, GradientView g, std::int64_t blocks, const float* block_decay,
              AdamWStep step) override;

@@ -28,6 +28,7 @@ ncclResult_t fail(ncclResult_t result, const std::string& why) {
 
 ncclResult_t state_of(ncclComm* comm) {
   Communicator& c = *comm->shared;
+  if (c.failed) return fail(ncclRemoteError, "a failure was asked for");
   if (comm->ready) return ncclSuccess;
   if (c.segment->joined < c.ranks) return ncclInProgress;
   for (int r = 0; r < c.ranks; ++r)

@@ -1,6 +1,7 @@
 #include "nccl/collective.hpp"
 
 #include <algorithm>
+#include <cstdlib>
 #include <cstring>
 
 #include "runtime/enqueue.h"
@@ -82,9 +83,17 @@ uint64_t Collective::total() const {
   return shape_.kind == reduce_scatter ? shape_.count * static_cast<uint64_t>(comm_->ranks) : shape_.count;
 }
 
+// GPUSIM_NCCL_FAIL or GPUSIM_NCCL_HANG = "RANK:N": what happens in that rank's collective number N, from 0.
+static bool asked_for(const char* variable, int rank, uint64_t number) {
+  const char* text = std::getenv(variable);
+  return text && std::to_string(rank) + ":" + std::to_string(number) == text;
+}
+
 bool Collective::advance() {
   Communicator& c = *comm_;
-  if (c.aborted) return true;
+  if (c.aborted || c.failed) return true;
+  if (asked_for("GPUSIM_NCCL_HANG", c.rank, number_)) return false;
+  if (asked_for("GPUSIM_NCCL_FAIL", c.rank, number_)) return c.failed = true;
   if (c.active && c.active != this) return false;
   c.active = this;
   while (at_ < total()) {

@@ -13,8 +13,10 @@ enum Kind { all_reduce, broadcast, reduce, all_gather, reduce_scatter };
 struct Communicator {
   Segment* segment = nullptr;
   int rank = 0, ranks = 1;
-  uint64_t chunks = 0;           // posted so far
-  const void* active = nullptr;  // operations of a communicator run one at a time
+  uint64_t chunks = 0;              // posted so far
+  uint64_t collectives = 0;         // enqueued so far
+  std::atomic<bool> failed{false};  // as asked for; every later look at its state says so
+  const void* active = nullptr;     // operations of a communicator run one at a time
   std::atomic<bool> aborted{false};
   std::string last_error;
   ~Communicator() {
@@ -25,7 +27,11 @@ struct Communicator {
 class Collective {
  public:
   Collective(std::shared_ptr<Communicator> comm, Shape shape, const void* send, void* receive)
-      : comm_(std::move(comm)), shape_(shape), send_(send), receive_(receive) {}
+      : comm_(std::move(comm)),
+        shape_(shape),
+        send_(send),
+        receive_(receive),
+        number_(comm_->collectives++) {}
   bool advance();  // true: done
 
  private:
@@ -39,6 +45,7 @@ class Collective {
   Shape shape_;
   const void* send_;
   void* receive_;
+  uint64_t number_;
   uint64_t at_ = 0, chunk_ = 0;  // elements done, and in the chunk that is posted
 };
 

@@ -1,0 +1,100 @@
+// The exact all-reduce's conversion, and the sums of squares that clipping needs.
+//
+// Shapes: q and g are arenas of blocks * kBlock values (arena.cuh); scales, max_bits, checksums and squares
+// one number a block. quantise: q = rint(g * scale), or is added to; max_bits[block] grows to the largest bit
+// pattern of |g|, and, unless that is null, checksums[block] becomes the sum of (2i + 1) * q[i] mod 2^32;
+// checksum: the latter alone. All are the CPU's integers. squares[block]: the sum in double precision of (g *
+// block_scale)^2: each thread its four values, then reduce.cuh's order. Cost in bytes a value: quantise 8,
+// adding 12; checksum and squares 4.
+#include "arena.cuh"
+#include "launch.hpp"
+#include "reduce.cuh"
+
+namespace rondo::kernels {
+namespace {
+
+constexpr int kWarps = kThreads / 32;
+
+// rint(x); what does not fit becomes the nearer end, a NaN the upper one (it is flagged anyway).
+__device__ std::uint32_t fixed_of(float x) {
+  const float high = 2147483520.0f;  // the largest float below 2^31
+  x = x < high ? x : high;
+  x = x > -2147483648.0f ? x : -2147483648.0f;
+  return static_cast<std::uint32_t>(__float2int_rn(x));
+}
+
+// A thread's part of the checksum of its block.
+__device__ std::uint32_t weighted(const Pack<std::uint32_t, 4>& q) {
+  std::uint32_t sum = 0;
+  for (int j = 0; j < 4; ++j) sum += q.at[j] * (2 * (4 * threadIdx.x + static_cast<std::uint32_t>(j)) + 1);
+  return sum;
+}
+
+__global__ void checksum_kernel(const std::uint32_t* q, std::uint32_t* checksums) {
+  __shared__ std::uint32_t shared[kWarps];
+  const int thread = static_cast<int>(threadIdx.x);
+  const std::uint32_t sum = group_sum<kWarps>(weighted(load<4>(q, arena_pack())), shared, thread);
+  if (thread == 0) checksums[blockIdx.x] = sum;
+}
+
+__global__ void quantise_kernel(std::uint32_t* q, const float* g, const float* scales, bool add,
+                                std::uint32_t* max_bits, std::uint32_t* checksums) {
+  __shared__ std::uint32_t shared[kWarps];
+  const std::int64_t i = arena_pack();
+  const float scale = scales[blockIdx.x];
+  const Pack<float, 4> value = load<4>(g, i);
+  Pack<std::uint32_t, 4> sum = {};
+  if (add) sum = load<4>(q, i);
+  std::uint32_t largest = 0;
+  for (int j = 0; j < 4; ++j) {
+    largest = max(largest, __float_as_uint(value.at[j]) & 0x7fffffffu);
+    sum.at[j] += fixed_of(value.at[j] * scale);
+  }
+  store(q, i, sum);
+  const int thread = static_cast<int>(threadIdx.x);
+  if (checksums != nullptr) {
+    const std::uint32_t checksum = group_sum<kWarps>(weighted(sum), shared, thread);
+    if (thread == 0) checksums[blockIdx.x] = checksum;
+  }
+  largest = block_max<kWarps>(largest, shared, thread);
+  if (thread == 0) max_bits[blockIdx.x] = max(max_bits[blockIdx.x], largest);
+}
+
+template <class T>
+__global__ void squares_kernel(const T* gradient, const float* block_scale, double* squares) {
+  __shared__ double shared[kWarps];
+  const float scale = block_scale[blockIdx.x];
+  const Pack<T, 4> source = load<4>(gradient, arena_pack());
+  double sum = 0;
+  for (int j = 0; j < 4; ++j) {
+    const double g = static_cast<double>(scaled(source.at[j], scale));
+    sum += g * g;
+  }
+  const int thread = static_cast<int>(threadIdx.x);
+  sum = group_sum<kWarps>(sum, shared, thread);
+  if (thread == 0) squares[blockIdx.x] = sum;
+}
+
+}  // namespace
+
+void quantise(std::uint32_t* q, const float* g, std::int64_t blocks, const float* scales, bool add,
+              std::uint32_t* max_bits, std::uint32_t* checksums, cudaStream_t stream) {
+  if (blocks == 0) return;
+  quantise_kernel<<<static_cast<unsigned>(blocks), kThreads, 0, stream>>>(q, g, scales, add, max_bits,
+                                                                          checksums);
+}
+
+void checksum(const std::uint32_t* q, std::int64_t blocks, std::uint32_t* checksums, cudaStream_t stream) {
+  if (blocks == 0) return;
+  checksum_kernel<<<static_cast<unsigned>(blocks), kThreads, 0, stream>>>(q, checksums);
+}
+
+void block_squares(const float* values, const std::uint32_t* fixed, const float* block_scale,
+                   std::int64_t blocks, double* squares, cudaStream_t stream) {
+  if (blocks == 0) return;
+  with_gradient(values, fixed, [&](const auto* gradient) {
+    squares_kernel<<<static_cast<unsigned>(blocks), kThreads, 0, stream>>>(gradient, block_scale, squares);
+  });
+}
+
+}  // namespace rondo::kernels

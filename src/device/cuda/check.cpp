@@ -1,0 +1,13 @@
+#include "check.hpp"
+
+#include "rondo/core/error.hpp"
+
+namespace rondo {
+
+void check(cudaError_t result, const char* what) {
+  if (result == cudaSuccess) return;
+  cudaGetLastError();  // an error that is not sticky must not show again at the next launch
+  throw Error(fmt::format("CUDA, {}: {} ({})", what, cudaGetErrorString(result), cudaGetErrorName(result)));
+}
+
+}  // namespace rondo

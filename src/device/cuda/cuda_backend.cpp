@@ -1,0 +1,127 @@
+#include "cuda_backend.hpp"
+
+#include "kernels/launch.hpp"
+#include "probe.hpp"
+#include "rondo/core/error.hpp"
+
+namespace rondo {
+namespace {
+
+class DeviceBuffer : public Buffer {
+ public:
+  DeviceBuffer(std::size_t bytes, const Stream& stream)
+      : bytes_((bytes + 63) / 64 * 64), memory_(Memory::Kind::device, bytes_ == 0 ? 64 : bytes_) {
+    check(cudaMemsetAsync(memory_.data(), 0, memory_.bytes(), stream), "zeroing memory");
+  }
+  void* data() override { return memory_.data(); }
+  std::size_t bytes() const override { return bytes_; }
+
+ private:
+  std::size_t bytes_;
+  Memory memory_;
+};
+
+cudaDeviceProp take_card(int device) {
+  cudaDeviceProp card{};
+  check(cudaSetDevice(device), "taking a GPU");
+  check(cudaGetDeviceProperties(&card, device), "asking for a GPU's properties");
+  return card;
+}
+
+std::string dotted(int version) { return fmt::format("{}.{}", version / 1000, version % 1000 / 10); }
+
+constexpr int kCopies = 4;                                // of tables, that may be on their way
+constexpr std::size_t kSmallCopy = std::size_t{1} << 20;  // bytes; for these the host does not wait
+
+}  // namespace
+
+CudaBackend::CudaBackend(int device)
+    : card_(take_card(device)),
+      products_(stream_, card_.major >= 8),
+      staged_(stream_, kStaged),
+      copied_(stream_, kCopies),
+      quantiles_(stream_, 1),
+      first_wrong_(stream_) {}
+
+CudaBackend::~CudaBackend() { cudaStreamSynchronize(stream_); }  // memory goes next
+
+std::string CudaBackend::numerics() {
+  int driver = 0, runtime = 0;
+  check(cudaDriverGetVersion(&driver), "asking for the driver's version");
+  check(cudaRuntimeGetVersion(&runtime), "asking for the runtime's version");
+  return fmt::format(
+      "cuda; {}, compute capability {}.{}, {} multiprocessors; driver {}, runtime {}, {}; probe {}",
+      card_.name, card_.major, card_.minor, card_.multiProcessorCount, dotted(driver), dotted(runtime),
+      products_.version(), probe(*this));
+}
+
+std::unique_ptr<Buffer> CudaBackend::allocate(std::size_t bytes) {
+  return std::make_unique<DeviceBuffer>(bytes, stream_);
+}
+
+void CudaBackend::copy_in(void* device, const void* host, std::size_t bytes) {
+  if (bytes == 0) return;
+  if (bytes <= kSmallCopy) return void(copied_.send(host, bytes, device));
+  check(cudaMemcpyAsync(device, host, bytes, cudaMemcpyHostToDevice, stream_), "copying to the GPU");
+  stream_.wait();
+}
+void CudaBackend::copy_out(void* host, const void* device, std::size_t bytes) {
+  if (bytes == 0) return;
+  check(cudaMemcpyAsync(host, device, bytes, cudaMemcpyDeviceToHost, stream_), "copying from the GPU");
+  stream_.wait();
+}
+const real* CudaBackend::stage(std::span<const real> host, real* scratch) {
+  return static_cast<const real*>(staged_.send(host.data(), host.size_bytes(), scratch));
+}
+
+void CudaBackend::clear(void* device, std::size_t bytes) {
+  if (bytes != 0) check(cudaMemsetAsync(device, 0, bytes, stream_), "zeroing memory");
+}
+
+void CudaBackend::matmul(Operand a, bool transpose_a, Operand b, bool transpose_b, Matrix c,
+                         bool accumulate) {
+  const bool empty = a.rows * a.cols == 0 || b.rows * b.cols == 0;
+  if (!empty) return products_.run(a, transpose_a, b, transpose_b, c, accumulate);
+  if (!accumulate) clear(c.data, static_cast<std::size_t>(c.size()) * sizeof(real));
+}
+
+void CudaBackend::to_bfloat16(std::uint16_t* to, const real* from, std::int64_t n) {
+  kernels::to_bfloat16(to, from, n, stream_);
+  check_launch("to_bfloat16");
+}
+
+void CudaBackend::quantise(std::uint32_t* q, const real* g, std::int64_t blocks, const float* scales,
+                           bool add, std::uint32_t* max_bits, std::uint32_t* checksums) {
+  kernels::quantise(q, g, blocks, scales, add, max_bits, checksums, stream_);
+  check_launch("quantise");
+}
+
+void CudaBackend::checksum(const std::uint32_t* q, std::int64_t blocks, std::uint32_t* checksums) {
+  kernels::checksum(q, blocks, checksums, stream_);
+  check_launch("checksum");
+}
+
+void CudaBackend::block_squares(GradientView g, std::int64_t blocks, double* squares) {
+  kernels::block_squares(g.values, g.fixed, g.block_scale, blocks, squares, stream_);
+  check_launch("block_squares");
+}
+
+void CudaBackend::adamw(real* w, real* m, real* v, GradientView g, std::int64_t blocks,
+                        const float* block_decay, AdamWStep step) {
+  kernels::adamw(w, m, v, g.values, g.fixed, g.block_scale, blocks, block_decay, step, stream_);
+  check_launch("adamw");
+}
+
+void CudaBackend::sgd(real* w, real* momentum, GradientView g, std::int64_t blocks, const float* block_decay,
+                      float rate, float beta, float decay) {
+  kernels::sgd(w, momentum, g.values, g.fixed, g.block_scale, blocks, block_decay, rate, beta, decay,
+               stream_);
+  check_launch("sgd");
+}
+
+void CudaBackend::average(real* average, const real* w, std::int64_t n, float decay) {
+  kernels::average(average, w, n, decay, stream_);
+  check_launch("average");
+}
+
+}  // namespace rondo

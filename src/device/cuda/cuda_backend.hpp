@@ -1,0 +1,77 @@
+// Backend on one NVIDIA card: cuBLAS for matrix products, the kernels of kernels/ for the rest.
+//
+// All work is queued on one stream, in order; the host waits only where it needs a result (a wrong id,
+// copy_out). Used by the thread that made it.
+#pragma once
+
+#include "memory.hpp"
+#include "products.hpp"
+#include "rondo/device/backend.hpp"
+#include "staging.hpp"
+
+namespace rondo {
+
+class CudaBackend : public Backend {
+ public:
+  explicit CudaBackend(int device);
+  ~CudaBackend() override;
+
+  std::string name() const override { return "cuda"; }
+  std::string numerics() override;
+  bool reads_host_memory() const override { return false; }
+  void* stream() override { return stream_; }
+  std::unique_ptr<Buffer> allocate(std::size_t bytes) override;
+  void copy_in(void* device, const void* host, std::size_t bytes) override;
+  void copy_out(void* host, const void* device, std::size_t bytes) override;
+  const real* stage(std::span<const real> host, real* scratch) override;
+  void clear(void* device, std::size_t bytes) override;
+
+  void matmul(Operand a, bool transpose_a, Operand b, bool transpose_b, Matrix c, bool accumulate) override;
+  void to_bfloat16(std::uint16_t* to, const real* from, std::int64_t n) override;
+
+  void bias_activation(Matrix y, const real* bias, Activation act, real* slope) override;
+  void activation_backward(Matrix dy, const real* slope, real* bias_grad, bool accumulate) override;
+  void layer_norm(Matrix x, const real* gain, const real* bias, Matrix y, Matrix normalised,
+                  real* rstd) override;
+  void layer_norm_backward(Matrix dy, Matrix normalised, const real* rstd, const real* gain, Matrix dx,
+                           real* gain_grad, real* bias_grad, bool accumulate) override;
+  void dropout(Matrix x, Matrix y, real* mask, real p, const RandomStream& stream,
+               std::int64_t first_row) override;
+  void multiply(Matrix y, const real* x) override;
+  void add(Matrix y, const real* x) override;
+  void scale(Matrix y, real factor) override;
+  void copy_columns(Matrix wide, std::int64_t at, Matrix narrow, bool gather) override;
+  void embedding(Matrix ids, Matrix table, Matrix y) override;
+  void embedding_backward(Matrix ids, Matrix dy, Matrix table_grad, bool accumulate) override;
+  void gather_taps(Matrix x, ConvShape shape, Matrix taps) override;
+  void scatter_taps(Matrix dtaps, ConvShape shape, Matrix dx) override;
+
+  void squared_loss(Matrix prediction, Matrix target, Matrix weights, real scale, double* losses,
+                    Matrix gradient) override;
+  void pinball_loss(Matrix prediction, Matrix target, Matrix weights, std::span<const double> quantiles,
+                    real scale, double* losses, Matrix gradient) override;
+
+  void quantise(std::uint32_t* q, const real* g, std::int64_t blocks, const float* scales, bool add,
+                std::uint32_t* max_bits, std::uint32_t* checksums) override;
+  void checksum(const std::uint32_t* q, std::int64_t blocks, std::uint32_t* checksums) override;
+  void block_squares(GradientView g, std::int64_t blocks, double* squares) override;
+  void adamw(real* w, real* m, real* v, GradientView g, std::int64_t blocks, const float* block_decay,
+             AdamWStep step) override;
+  void sgd(real* w, real* momentum, GradientView g, std::int64_t blocks, const float* block_decay, float rate,
+           float beta, float decay) override;
+  void average(real* average, const real* w, std::int64_t n, float decay) override;
+
+ private:
+  float* column_scratch(const Matrix& m);
+
+  cudaDeviceProp card_;
+  Stream stream_;
+  Products products_;
+  Staging staged_, copied_, quantiles_;  // batches, tables of a step, the quantiles of the last loss
+  std::vector<float> last_quantiles_;
+  const float* quantiles_on_card_ = nullptr;
+  PinnedResult first_wrong_;
+  Memory scratch_{Memory::Kind::device};
+};
+
+}  // namespace rondo

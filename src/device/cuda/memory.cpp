@@ -1,0 +1,57 @@
+#include "memory.hpp"
+
+#include "check.hpp"
+#include "rondo/core/error.hpp"
+
+namespace rondo {
+namespace {
+
+[[noreturn]] void out_of_memory(std::size_t bytes) {
+  std::size_t free = 0, total = 0;
+  cudaMemGetInfo(&free, &total);
+  constexpr double kMib = 1 << 20;
+  input_error(
+      "the GPU is out of memory: {:.1f} MiB were asked for and {:.1f} of {:.1f} MiB are free; a smaller "
+      "train.global_batch or more train.micro_batches need less",
+      static_cast<double>(bytes) / kMib, static_cast<double>(free) / kMib, static_cast<double>(total) / kMib);
+}
+
+}  // namespace
+
+Stream::Stream() { check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "creating a stream"); }
+Stream::~Stream() { cudaStreamDestroy(stream_); }
+void Stream::wait() const { check(cudaStreamSynchronize(stream_), "waiting for the GPU"); }
+
+void Memory::allocate(std::size_t bytes) {
+  if (bytes == 0) return;
+  const cudaError_t result =
+      kind_ == Kind::device ? cudaMalloc(&data_, bytes) : cudaMallocHost(&data_, bytes);
+  if (result == cudaErrorMemoryAllocation && kind_ == Kind::device) {
+    cudaGetLastError();
+    out_of_memory(bytes);
+  }
+  check(result, kind_ == Kind::device ? "allocating memory" : "allocating pinned host memory");
+  bytes_ = bytes;
+}
+
+// No check: a destructor, and at the end of a process CUDA may be gone already.
+void Memory::release() {
+  if (data_ == nullptr) return;
+  if (kind_ == Kind::device)
+    cudaFree(data_);
+  else
+    cudaFreeHost(data_);
+  data_ = nullptr;
+  bytes_ = 0;
+}
+
+void* Memory::need(std::size_t bytes, const Stream& stream) {
+  if (bytes > bytes_) {
+    stream.wait();
+    release();
+    allocate(bytes + bytes / 2);  // so that slow growth is rare
+  }
+  return data_;
+}
+
+}  // namespace rondo

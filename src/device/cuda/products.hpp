@@ -1,0 +1,34 @@
+// Matrix products by cuBLAS.
+#pragma once
+
+#include <string>
+
+#include "memory.hpp"
+#include "rondo/device/tensor.hpp"
+
+struct cublasContext;  // without its header, which names a type `half`
+
+namespace rondo {
+
+class Products {
+ public:
+  /// On the calling thread's card. `bfloat16`: has it bfloat16 (compute capability 8.0 and above)?
+  Products(const Stream& stream, bool bfloat16);
+  ~Products();
+  Products(const Products&) = delete;
+  Products& operator=(const Products&) = delete;
+
+  /// c (+)= op(a) op(b) of row-major matrices; none of the three is empty.
+  void run(Operand a, bool transpose_a, Operand b, bool transpose_b, Matrix c, bool accumulate);
+  std::string version() const;
+
+ private:
+  Memory workspace_;
+  bool bfloat16_;
+  cublasContext* handle_ = nullptr;
+};
+
+/// Empty if cuBLAS can be loaded, else the reason.
+std::string why_not_cublas();
+
+}  // namespace rondo
