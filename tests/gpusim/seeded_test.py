@@ -48,6 +48,7 @@ EXPECTED = {
     "freed_on_another_stream": (ORDER, "cudaFreeAsync"),
     "copy_past_the_end": ("out of bounds", "cudaMemcpy"),
     "uninitialised_copy_to_the_host": ("uninitialised read by a copy",),
+    "memory_of_another_device": ("memory of another device", "kernel add", "of device 0"),
     "host_follows_a_device_pointer": ("host touches device memory", "byte 12 of"),
     "freed_twice": ("double free", "cudaFree"),
 }

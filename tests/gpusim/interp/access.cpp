@@ -72,6 +72,10 @@ uint8_t* touch_local(Thread& t, const Insn& i, uint64_t offset, size_t size, Acc
 
 Allocation* lookup(Thread& t, const Insn& i, uint64_t address, size_t size, Access how) {
   Allocation* a = memory().find(address);
+  if (a && a->device >= 0 && !(t.block->launch->devices >> a->device & 1))
+    throw Fault(Fault::illegal_address,
+                "memory of another device: " + what(how, size) + " at " + hex(address) + " in " + a->name +
+                    " of device " + std::to_string(a->device) + ", without peer access: " + describe(t, i));
   if (a && !a->freed && address + size <= a->base + a->size) return i.cache = a, a;
   if (a && a->freed)
     throw Fault(Fault::illegal_address, "use after free: " + what(how, size) + " at " + hex(address) + ", " +

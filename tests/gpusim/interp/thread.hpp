@@ -60,6 +60,7 @@ struct Launch {
   const Code* entry;
   Dim grid, block;
   size_t dynamic_shared = 0;
+  uint64_t devices = ~uint64_t{0};  // bit d: memory of device d may be touched
   std::vector<uint8_t> parameters;  // the frame's parameter bytes, in order
   uint64_t operation = 0;           // the mark for what it touches in memory
   std::mt19937_64 random;

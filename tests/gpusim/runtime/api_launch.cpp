@@ -24,6 +24,7 @@ struct AtExit {
   uint64_t launches = 0, instructions = 0;
   double seconds = 0;
   ~AtExit() {
+    scheduler().stop_background();
     write_coverage();
     if (config().statistics)
       std::fprintf(stderr,
@@ -69,6 +70,7 @@ cudaError_t launch(Kernel* kernel, dim3 grid, dim3 block, void** args, size_t sh
                   code.parameters[k].size);
   }
   run->limit = config().limit;
+  run->devices = reachable_from(stream.device);
   scheduler().enqueue(stream, "kernel " + code.shown, guarded([run](Operation& op) {
                         static uint64_t operations = 0;
                         run->operation = ++operations;
