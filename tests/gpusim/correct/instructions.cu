@@ -204,3 +204,29 @@ GPU_CASE(barriers_that_count) {
   counts<<<1, 48>>>(y, 48);
   for (int v : y.down()) check(v == 4810, "count", v, 4810);
 }
+
+// A jump table, which this compiler never makes of a switch.
+static __global__ void jump(int* y) {
+  int r;
+  asm volatile(
+      "{\n\t.reg .u32 %way;\n\t"
+      "rem.u32 %way, %1, 3;\n\t"
+      "ways: .branchtargets way0, way1, way2;\n\t"
+      "brx.idx %way, ways;\n\t"
+      "way0: mul.lo.s32 %0, %1, 5;\n\tbra.uni done;\n\t"
+      "way1: add.s32 %0, %1, 100;\n\tbra.uni done;\n\t"
+      "way2: neg.s32 %0, %1;\n\t"
+      "done:\n\t}"
+      : "=r"(r)
+      : "r"(threadIdx.x));
+  y[threadIdx.x] = r;
+}
+GPU_CASE(jump_table) {
+  Array<int> y(64);
+  jump<<<1, 64>>>(y);
+  y.down();
+  for (int i = 0; i < 64; ++i) {
+    int want = i % 3 == 0 ? i * 5 : i % 3 == 1 ? i + 100 : -i;
+    check(y.host[i] == want, "way", y.host[i], want);
+  }
+}

@@ -28,7 +28,9 @@ struct Rank {
     while (state == ncclInProgress) ncclCommGetAsyncError(comm, &state);
     check(state == ncclSuccess, ncclGetLastError(comm));
   }
-  void sum(float* x, size_t count) { check(ncclAllReduce(x, x, count, ncclFloat32, ncclSum, comm, stream) == ncclSuccess, "all-reduce"); }
+  void sum(float* x, size_t count) {
+    check(ncclAllReduce(x, x, count, ncclFloat32, ncclSum, comm, stream) == ncclSuccess, "all-reduce");
+  }
 };
 
 static __global__ void fill(float* x, float v) {

@@ -133,3 +133,28 @@ GPU_CASE(cublas_products) {
     }
   cublasDestroy(handle);
 }
+
+static __device__ float bias = 1;
+static __global__ void add_bias(float* y) { y[threadIdx.x] += bias; }
+GPU_CASE(two_devices) {
+  int count = 0;
+  check_cuda(cudaGetDeviceCount(&count), "count");
+  if (count < 2) return;
+  float two = 2;
+  check_cuda(cudaMemcpyToSymbol(bias, &two, 4), "to symbol");  // of device 0 only
+  Array<float> x(std::vector<float>(32, 0.f));
+  add_bias<<<1, 32>>>(x);
+  check_cuda(cudaDeviceSynchronize(), "wait");
+  check_cuda(cudaSetDevice(1), "set");
+  {
+    Array<float> y(32);
+    check_cuda(cudaMemcpyPeer(y, 1, x, 0, 128), "peer copy");
+    add_bias<<<1, 32>>>(y);
+    for (float v : y.down()) check(v == 3, "y", v, 3);
+    check_cuda(cudaDeviceEnablePeerAccess(0, 0), "peer access");
+    add_bias<<<1, 32>>>(x);
+    check_cuda(cudaDeviceSynchronize(), "wait");
+  }
+  check_cuda(cudaSetDevice(0), "set");
+  for (float v : x.down()) check(v == 3, "x", v, 3);
+}

@@ -72,6 +72,10 @@ uint8_t* touch_local(Thread& t, const Insn& i, uint64_t offset, size_t size, Acc
 
 Allocation* lookup(Thread& t, const Insn& i, uint64_t address, size_t size, Access how) {
   Allocation* a = memory().find(address);
+  if (a && a->device >= 0 && !(t.block->launch->devices >> a->device & 1))
+    throw Fault(Fault::illegal_address,
+                "memory of another device: " + what(how, size) + " at " + hex(address) + " in " + a->name +
+                    " of device " + std::to_string(a->device) + ", without peer access: " + describe(t, i));
   if (a && !a->freed && address + size <= a->base + a->size) return i.cache = a, a;
   if (a && a->freed)
     throw Fault(Fault::illegal_address, "use after free: " + what(how, size) + " at " + hex(address) + ", " +
@@ -94,7 +98,12 @@ uint8_t* touch_global(Thread& t, const Insn& i, uint64_t address, size_t size, A
     finding(t, i, "uninitialised read of global memory", what(how, size) + " at " + place());
   Conflict c = a->shadow.touch(offset, size, how, t.id, t.block->order);
   if (c.found) race(t, i, "race in global memory", place(), how, size, c);
-  a->shadow.mark(offset, size, how, t.block->launch->operation);
+  Launch& launch = *t.block->launch;
+  a->shadow.mark(offset, size, how, launch.operation);
+  if (a->touched_by != launch.operation) {
+    a->touched_by = launch.operation;
+    launch.touched.push_back(a);
+  }
   if (how.write) a->shadow.set_valid(offset, size, true);
   return a->data + offset;
 }
@@ -125,24 +134,21 @@ uint8_t* touch(Thread& t, const Insn& i, uint64_t address, size_t size, Access h
 
 void release(Thread& t, uint64_t address) {
   const BlockOrder& o = t.block->order;
-  auto& list = t.block->launch->released[address];
-  list.push_back({o.block, o.barrier_stamp, o.now, t.id});
-  list.insert(list.end(), o.known.begin(), o.known.end());
+  Knowledge& there = t.block->launch->released[address];
+  there.learn(o.known);
+  there.learn(o.block, t.id, {o.barrier_stamp, o.now});
+}
+
+void observe(Thread& t, uint64_t address) {
+  const auto& released = t.block->launch->released;
+  if (released.empty() || !released.count(address)) return;
+  if (std::find(t.observed.begin(), t.observed.end(), address) == t.observed.end())
+    t.observed.push_back(address);
 }
 
 void acquire(Thread& t) {
-  auto& known = t.block->order.known;
-  for (uint64_t address : t.acquired) {
-    auto it = t.block->launch->released.find(address);
-    if (it == t.block->launch->released.end()) continue;
-    for (const Known& k : it->second) {
-      bool old = std::any_of(known.begin(), known.end(), [&](const Known& o) {
-        return o.block == k.block && o.tid == k.tid && o.now >= k.now && o.barrier_stamp >= k.barrier_stamp;
-      });
-      if (!old && k.block != t.block->index) known.push_back(k);
-    }
-  }
-  t.acquired.clear();
+  for (uint64_t address : t.observed) t.block->order.known.learn(t.block->launch->released[address]);
+  t.observed.clear();
 }
 
 std::string describe_thread(const Launch& launch, uint32_t block, int tid) {

@@ -27,8 +27,14 @@ std::string demangled(const std::string& name) {
   std::unique_ptr<char, void (*)(void*)> text(abi::__cxa_demangle(name.c_str(), nullptr, nullptr, &status),
                                               std::free);
   if (!text) return name;
-  std::string full = text.get();
-  return full.substr(0, full.find('('));
+  std::string full = text.get(), hidden = "(anonymous namespace)::";
+  for (size_t at; (at = full.find(hidden)) != std::string::npos;) full.erase(at, hidden.size());
+  int depth = 0;  // the parameters begin at the first bracket outside of template arguments
+  for (size_t k = 0; k < full.size(); ++k) {
+    depth += full[k] == '<' ? 1 : full[k] == '>' ? -1 : 0;
+    if (full[k] == '(' && depth == 0) full.resize(k);
+  }
+  return full.starts_with("void ") ? full.substr(5) : full;
 }
 
 }  // namespace

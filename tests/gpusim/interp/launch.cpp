@@ -19,7 +19,7 @@ void prepare(Thread& t, Block& block, uint16_t id) {
   t.id = id;
   t.state = State::ready;
   t.fenced = t.carry = false;
-  t.acquired.clear();
+  t.observed.clear();
   if (t.stack.size() < entry.frame.size()) t.stack.resize(entry.frame.size());
   std::copy(entry.frame.begin(), entry.frame.end(), t.stack.begin());
   t.frames.assign(1, {&entry, nullptr, 0, 0});

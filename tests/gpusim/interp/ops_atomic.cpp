@@ -44,7 +44,7 @@ void atomic(Thread& t, const Insn& i) {
   uint8_t* p = touch(t, i, address, sizeof(T), {true, true, true});
   // fence; atomic publishes, atomic; fence learns. The opcodes .release and .acquire mean the same.
   if (t.fenced || i.flag) release(t, address);
-  t.acquired.push_back(address);
+  observe(t, address);
   if (i.flag) acquire(t);
   T old;
   std::memcpy(&old, p, sizeof(T));

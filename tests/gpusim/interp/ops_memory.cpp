@@ -30,7 +30,7 @@ void load(Thread& t, const Insn& i) {
     std::memcpy(&value, p + k * sizeof(T), sizeof(T));
     set<T>(t, i.v[k], value);
   }
-  if (i.relaxed) t.acquired.push_back(from);
+  if (i.relaxed) observe(t, from);
   if (i.flag) acquire(t);  // .acquire
 }
 template <class T>

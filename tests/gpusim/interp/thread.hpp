@@ -49,22 +49,26 @@ struct Thread {
   std::vector<Frame> frames;
   std::vector<uint8_t> local;
   std::vector<uint8_t> local_valid;
-  std::vector<uint64_t> acquired;  // addresses of atomics whose knowledge a fence will make ours
+  std::vector<uint64_t> observed;  // addresses of atomics whose knowledge a fence will make ours
 
   uint32_t lane() const { return id % 32; }
 };
+
+struct Allocation;
 
 struct Launch {
   const Code* entry;
   Dim grid, block;
   size_t dynamic_shared = 0;
+  uint64_t devices = ~uint64_t{0};  // bit d: memory of device d may be touched
   std::vector<uint8_t> parameters;  // the frame's parameter bytes, in order
   uint64_t operation = 0;           // the mark for what it touches in memory
   std::mt19937_64 random;
   uint32_t base_stamp = 0;
   uint64_t executed = 0, limit = 0;
   unsigned findings = 0;
-  std::map<uint64_t, std::vector<Known>> released;  // by the address of the atomic
+  std::vector<Allocation*> touched;
+  std::map<uint64_t, Knowledge> released;  // by the address of the atomic
 };
 
 struct Block {
@@ -109,6 +113,7 @@ uint8_t* touch(Thread& t, const Insn& i, uint64_t address, size_t size, Access h
 
 // Makes what this thread's block has done known to those who see the atomic, and the other way round.
 void release(Thread& t, uint64_t address);
+void observe(Thread& t, uint64_t address);  // what it saw counts from its next fence on
 void acquire(Thread& t);
 
 // What a complete warp does: called once for all lanes in `lanes` that wait at `i`.

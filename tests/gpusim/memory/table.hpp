@@ -25,6 +25,7 @@ struct Allocation {
   Shadow shadow;
   History history;
   bool freed = false;
+  uint64_t touched_by = 0;  // the last launch
 };
 
 class MemoryTable {
@@ -39,11 +40,6 @@ class MemoryTable {
   // "17 bytes after the end of ..." for an address that hit nothing.
   std::string neighbour(uint64_t address) const;
   static bool is_device_address(uint64_t address);
-
-  template <class Visit>
-  void each(Visit visit) {
-    for (auto& entry : by_base_) visit(*entry.second);
-  }
 
  private:
   std::map<uint64_t, std::unique_ptr<Allocation>> by_base_;

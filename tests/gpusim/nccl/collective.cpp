@@ -14,9 +14,15 @@ template <class T>
 void combine(T* into, const T* from, size_t n, int op) {
   for (size_t i = 0; i < n; ++i) {
     switch (op) {
-      case ncclProd: into[i] = static_cast<T>(into[i] * from[i]); break;
-      case ncclMax: into[i] = std::max(into[i], from[i]); break;
-      case ncclMin: into[i] = std::min(into[i], from[i]); break;
+      case ncclProd:
+        into[i] = static_cast<T>(into[i] * from[i]);
+        break;
+      case ncclMax:
+        into[i] = std::max(into[i], from[i]);
+        break;
+      case ncclMin:
+        into[i] = std::min(into[i], from[i]);
+        break;
       default:
         if constexpr (std::is_integral_v<T>) {
           using U = std::make_unsigned_t<T>;
@@ -34,14 +40,22 @@ void combine_bytes(void* into, const void* from, size_t n, int type, int op) {
     combine(static_cast<T*>(into), static_cast<const T*>(from), n, op);
   };
   switch (type) {
-    case ncclInt8: return as(int8_t{});
-    case ncclUint8: return as(uint8_t{});
-    case ncclInt32: return as(int32_t{});
-    case ncclUint32: return as(uint32_t{});
-    case ncclInt64: return as(int64_t{});
-    case ncclUint64: return as(uint64_t{});
-    case ncclFloat32: return as(float{});
-    default: return as(double{});
+    case ncclInt8:
+      return as(int8_t{});
+    case ncclUint8:
+      return as(uint8_t{});
+    case ncclInt32:
+      return as(int32_t{});
+    case ncclUint32:
+      return as(uint32_t{});
+    case ncclInt64:
+      return as(int64_t{});
+    case ncclUint64:
+      return as(uint64_t{});
+    case ncclFloat32:
+      return as(float{});
+    default:
+      return as(double{});
   }
 }
 
@@ -50,14 +64,18 @@ void combine_bytes(void* into, const void* from, size_t n, int type, int op) {
 size_t type_bytes(int type) {
   switch (type) {
     case ncclInt8:
-    case ncclUint8: return 1;
+    case ncclUint8:
+      return 1;
     case ncclInt32:
     case ncclUint32:
-    case ncclFloat32: return 4;
+    case ncclFloat32:
+      return 4;
     case ncclInt64:
     case ncclUint64:
-    case ncclFloat64: return 8;
-    default: return 0;
+    case ncclFloat64:
+      return 8;
+    default:
+      return 0;
   }
 }
 
@@ -105,7 +123,8 @@ void Collective::post() {
   chunk_ = std::min<uint64_t>(chunk_bytes / size, part + shape_.count - at_);
   uint64_t number = ++comm_->chunks;
   Segment& s = *comm_->segment;
-  std::memcpy(s.data[comm_->rank][number % 2], static_cast<const char*>(gpusim_bytes(send_)) + at_ * size, chunk_ * size);
+  std::memcpy(s.data[comm_->rank][number % 2], static_cast<const char*>(gpusim_bytes(send_)) + at_ * size,
+              chunk_ * size);
   s.ranks[comm_->rank].shape[number % 2] = shape_;
   s.ranks[comm_->rank].posted = number;
 }
@@ -116,9 +135,11 @@ bool Collective::all_posted() {
     Segment::Rank& other = comm_->segment->ranks[r];
     if (other.posted < number) return false;
     if (other.shape[number % 2] == shape_) continue;
-    gpusim_report("NCCL ranks disagree", ("rank " + std::to_string(comm_->rank) + " and rank " + std::to_string(r) +
-                                          " call different collectives, or with other counts (" + std::to_string(shape_.count) +
-                                          " and " + std::to_string(other.shape[number % 2].count) + ")").c_str());
+    gpusim_report("NCCL ranks disagree",
+                  ("rank " + std::to_string(comm_->rank) + " and rank " + std::to_string(r) +
+                   " call different collectives, or with other counts (" + std::to_string(shape_.count) +
+                   " and " + std::to_string(other.shape[number % 2].count) + ")")
+                      .c_str());
     comm_->aborted = true;
     return true;
   }
@@ -143,7 +164,8 @@ void Collective::take() {
     uint64_t to = shape_.kind == reduce_scatter ? at_ % shape_.count : at_;
     if (wanted) {
       std::memcpy(out + to * size, posted(0), bytes);
-      for (int r = 1; r < comm_->ranks; ++r) combine_bytes(out + to * size, posted(r), chunk_, shape_.type, shape_.op);
+      for (int r = 1; r < comm_->ranks; ++r)
+        combine_bytes(out + to * size, posted(r), chunk_, shape_.type, shape_.op);
     }
   }
   s.ranks[comm_->rank].consumed = number;

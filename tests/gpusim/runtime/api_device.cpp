@@ -185,8 +185,16 @@ cudaError_t cudaDeviceCanAccessPeer(int* can, int device, int peer) {
   *can = device != peer;
   return cudaSuccess;
 }
-cudaError_t cudaDeviceEnablePeerAccess(int, unsigned) { return cudaSuccess; }
-cudaError_t cudaDeviceDisablePeerAccess(int) { return cudaSuccess; }
+cudaError_t cudaDeviceEnablePeerAccess(int peer, unsigned) {
+  if (peer < 0 || peer >= config().devices || peer == current_device()) return fail(cudaErrorInvalidDevice);
+  set_reachable(current_device(), peer, true);
+  return cudaSuccess;
+}
+cudaError_t cudaDeviceDisablePeerAccess(int peer) {
+  if (peer < 0 || peer >= config().devices) return fail(cudaErrorInvalidDevice);
+  set_reachable(current_device(), peer, false);
+  return cudaSuccess;
+}
 cudaError_t cudaDeviceGetPCIBusId(char* text, int size, int device) {
   std::snprintf(text, static_cast<size_t>(size), "0000:%02x:00.0", device + 1);
   return cudaSuccess;

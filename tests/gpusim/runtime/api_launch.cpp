@@ -24,6 +24,7 @@ struct AtExit {
   uint64_t launches = 0, instructions = 0;
   double seconds = 0;
   ~AtExit() {
+    scheduler().stop_background();
     write_coverage();
     if (config().statistics)
       std::fprintf(stderr,
@@ -38,11 +39,9 @@ AtExit& at_exit() {
 }
 
 // The kernel's ranges become entries in the history of the allocations that it touched.
-void enter_touched(uint64_t, const EventPtr& event) {
-  memory().each([&](Allocation& a) {
-    if (a.freed) return;
-    a.shadow.collect([&](Range r, bool wrote) { enter(a, r.begin, r.end, wrote, event); });
-  });
+void enter_touched(const Launch& launch, const EventPtr& event) {
+  for (Allocation* a : launch.touched)
+    a->shadow.collect([&](Range r, bool wrote) { enter(*a, r.begin, r.end, wrote, event); });
 }
 
 cudaError_t launch(Kernel* kernel, dim3 grid, dim3 block, void** args, size_t shared, cudaStream_t handle) {
@@ -71,6 +70,7 @@ cudaError_t launch(Kernel* kernel, dim3 grid, dim3 block, void** args, size_t sh
                   code.parameters[k].size);
   }
   run->limit = config().limit;
+  run->devices = reachable_from(stream.device);
   scheduler().enqueue(stream, "kernel " + code.shown, guarded([run](Operation& op) {
                         static uint64_t operations = 0;
                         run->operation = ++operations;
@@ -81,7 +81,7 @@ cudaError_t launch(Kernel* kernel, dim3 grid, dim3 block, void** args, size_t sh
                             std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
                         at_exit().instructions += run->executed;
                         ++at_exit().launches;
-                        enter_touched(run->operation, op.event);
+                        enter_touched(*run, op.event);
                         return Progress::done;
                       }));
   return cudaSuccess;

@@ -18,6 +18,7 @@ unsigned allocations = 0;
 cudaError_t allocate(void** p, size_t size, int device) {
   *p = nullptr;
   if (size == 0) return cudaSuccess;
+  watch_faults();
   if (used_memory(device) + size > config().memory) return cudaErrorMemoryAllocation;
   add_used_memory(device, static_cast<ptrdiff_t>(size));
   Allocation* a =

@@ -1,5 +1,6 @@
 #include "runtime/config.hpp"
 
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 
@@ -24,7 +25,7 @@ uint64_t amount(const char* text) {
 
 Config read() {
   Config c;
-  if (const char* v = std::getenv("GPUSIM_DEVICES")) c.devices = std::atoi(v);
+  if (const char* v = std::getenv("GPUSIM_DEVICES")) c.devices = std::clamp(std::atoi(v), 0, 64);
   if (const char* v = std::getenv("GPUSIM_MEMORY")) c.memory = amount(v);
   if (const char* v = std::getenv("GPUSIM_SEED")) c.seed = amount(v);
   if (const char* v = std::getenv("GPUSIM_EAGER")) c.eager = *v == '1';

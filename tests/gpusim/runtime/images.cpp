@@ -49,13 +49,14 @@ std::string ptx_in(const uint8_t* data) {
   return "";
 }
 
-std::vector<std::unique_ptr<Image>> images;
-std::map<const void*, std::unique_ptr<Kernel>> kernels;
 struct Named {
   Image* image;
   std::string name;
 };
-std::map<const void*, Named> variables;
+// Never destroyed: programs make CUDA calls in their last destructors.
+auto& images = *new std::vector<std::unique_ptr<Image>>;
+auto& kernels = *new std::map<const void*, std::unique_ptr<Kernel>>;
+auto& variables = *new std::map<const void*, Named>;
 
 }  // namespace
 

@@ -126,6 +126,8 @@ Allocation* pinned_at(void* p) {
 
 }  // namespace
 
+void watch_faults() { listen(); }
+
 void guard_in_flight(Allocation* a, const void* p, size_t size, bool write, const OperationPtr& op) {
   if (!a || a->kind != MemoryKind::pinned) return;
   size_t begin = reinterpret_cast<uint64_t>(p) - a->base;

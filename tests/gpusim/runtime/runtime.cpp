@@ -36,6 +36,15 @@ cudaError_t set_current_device(int d) {
   return cudaSuccess;
 }
 
+namespace {
+uint64_t peers[64];
+}
+uint64_t reachable_from(int d) { return peers[d] | uint64_t{1} << d; }
+void set_reachable(int d, int peer, bool may) {
+  uint64_t bit = uint64_t{1} << peer;
+  peers[d] = may ? peers[d] | bit : peers[d] & ~bit;
+}
+
 cudaError_t fail(cudaError_t error) {
   if (error != cudaSuccess) last = error;
   return error;

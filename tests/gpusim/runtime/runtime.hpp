@@ -16,6 +16,10 @@ namespace gpusim {
 int current_device();
 cudaError_t set_current_device(int device);
 
+// Bit d: kernels on `device` may touch memory of device d (cudaDeviceEnablePeerAccess).
+uint64_t reachable_from(int device);
+void set_reachable(int device, int peer, bool may);
+
 // Remembers an error for cudaGetLastError and returns it.
 cudaError_t fail(cudaError_t error);
 // An error that no later call can shake off, as after an illegal address.

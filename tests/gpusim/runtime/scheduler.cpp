@@ -154,9 +154,15 @@ void Scheduler::run_in_background() {
     for (;;) {
       std::this_thread::sleep_for(std::chrono::milliseconds(1));
       std::lock_guard lock(mutex);
+      if (stopped_) return;
       step(-1);
     }
   }).detach();
+}
+
+void Scheduler::stop_background() {
+  std::lock_guard lock(mutex);
+  stopped_ = true;
 }
 
 EventPtr Scheduler::host_event(const std::string& name) {

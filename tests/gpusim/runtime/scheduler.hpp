@@ -62,6 +62,7 @@ class Scheduler {
   // From here on a thread runs queued work now and then: the host may wait for a host function's effect
   // without calling CUDA.
   void run_in_background();
+  void stop_background();
 
   // A clock for something that the host does now.
   EventPtr host_event(const std::string& name);
@@ -78,7 +79,7 @@ class Scheduler {
   std::vector<Stream*> legacy_;  // by device
   uint32_t next_index_ = 1;
   Event host_;
-  bool in_background_ = false;
+  bool in_background_ = false, stopped_ = false;
   std::mt19937_64 random_;
 };
 

@@ -129,3 +129,13 @@ GPU_CASE(freed_twice) {
   cudaFree(s.x);
   cudaFree(s.x);
 }
+GPU_CASE(host_follows_a_device_pointer) {
+  Setting s;
+  s.x[3] = 1;
+}
+GPU_CASE(memory_of_another_device) {
+  Setting s;
+  cudaSetDevice(1);
+  add<<<1, n>>>(s.x, 1);
+  cudaDeviceSynchronize();
+}
