@@ -1,8 +1,9 @@
 // Rows of a table by id, and the sums of their gradients.
 //
 // Shapes: ids [n], whole numbers as floats; table and table_grad [rows, dim]; y and dy [n, dim].
-// Forward: y[i] = table[ids[i]]; an id outside gives a row of zeros, and *bad becomes the least i of such ids
-// (an integer minimum has no order; *bad begins at ~0). Cost in bytes: 8 an element of y.
+// Forward: y[i] = table[ids[i]]; an id outside gives a row of zeros, and *bad becomes the least of (call,
+// bits of the id) of such ids, 32 bits each: one of the first call that had any, the same one in whatever
+// order threads run (*bad begins at ~0). Cost in bytes: 8 an element of y.
 //
 // Backward adds dy row by row in order of i, without atomics: (id, i) pairs are sorted, and whoever finds the
 // first of a run of equal ids adds the run's rows one after another. An id in a large share of all places is
@@ -20,7 +21,7 @@ __device__ bool is_row(float id, std::int64_t rows) { return id >= 0.0f && id < 
 // One thread a pack of y; dim in packs.
 template <int W>
 __global__ void gather_kernel(const float* ids, std::int64_t packs, const float* table, std::int64_t rows,
-                              std::int64_t dim, float* y, unsigned long long* bad) {
+                              std::int64_t dim, float* y, std::uint32_t call, unsigned long long* bad) {
   const std::int64_t t = thread_number();
   if (t >= packs) return;
   const std::int64_t i = t / dim, c = t % dim;
@@ -29,7 +30,7 @@ __global__ void gather_kernel(const float* ids, std::int64_t packs, const float*
   if (is_row(id, rows))
     values = load<W>(table, static_cast<std::int64_t>(id) * dim + c);
   else if (c == 0)
-    atomicMin(bad, static_cast<unsigned long long>(i));
+    atomicMin(bad, static_cast<unsigned long long>(call) << 32 | __float_as_uint(id));
   store(y, t, values);
 }
 
@@ -78,13 +79,14 @@ __global__ void add_runs_kernel(const std::uint64_t* keys, std::int64_t n, const
 }  // namespace
 
 void embedding(const float* ids, std::int64_t n, const float* table, std::int64_t rows, std::int64_t dim,
-               float* y, unsigned long long* bad, cudaStream_t stream) {
+               float* y, std::uint32_t call, unsigned long long* bad, cudaStream_t stream) {
   if (n * dim == 0) return;
   if (in_packs(dim, table, y))
-    gather_kernel<4>
-        <<<blocks_of(n * dim / 4), kThreads, 0, stream>>>(ids, n * dim / 4, table, rows, dim / 4, y, bad);
+    gather_kernel<4><<<blocks_of(n * dim / 4), kThreads, 0, stream>>>(ids, n * dim / 4, table, rows, dim / 4,
+                                                                      y, call, bad);
   else
-    gather_kernel<1><<<blocks_of(n * dim), kThreads, 0, stream>>>(ids, n * dim, table, rows, dim, y, bad);
+    gather_kernel<1>
+        <<<blocks_of(n * dim), kThreads, 0, stream>>>(ids, n * dim, table, rows, dim, y, call, bad);
 }
 
 std::size_t embedding_keys(std::int64_t n) { return static_cast<std::size_t>(sort_size(n)); }

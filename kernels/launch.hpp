@@ -43,9 +43,9 @@ void dropout(const float* x, float* y, float* mask, std::int64_t rows, std::int6
              const RandomStream& random, std::int64_t first_row, cudaStream_t stream);
 
 // -- embedding.cu ----------------------------------------------------------------------------------
-/// `bad`: see there.
+/// `call`, `bad`: see there.
 void embedding(const float* ids, std::int64_t n, const float* table, std::int64_t rows, std::int64_t dim,
-               float* y, unsigned long long* bad, cudaStream_t stream);
+               float* y, std::uint32_t call, unsigned long long* bad, cudaStream_t stream);
 /// `keys`: scratch of embedding_keys(n) numbers. n < 2^32.
 void embedding_backward(const float* ids, std::int64_t n, const float* dy, std::int64_t rows,
                         std::int64_t dim, float* table_grad, bool accumulate, std::uint64_t* keys,

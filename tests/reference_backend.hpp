@@ -22,6 +22,7 @@ class ReferenceBackend : public Backend {
   void copy_out(void* host, const void* device, std::size_t bytes) override;
   const real* stage(std::span<const real> host, real*) override { return host.data(); }
   void clear(void* to, std::size_t bytes) override { std::memset(to, 0, bytes); }
+  void copy(void* to, const void* from, std::size_t bytes) override { std::memcpy(to, from, bytes); }
 
   void matmul(Operand a, bool transpose_a, Operand b, bool transpose_b, Matrix c, bool accumulate) override;
   void to_bfloat16(std::uint16_t* to, const real* from, std::int64_t n) override;

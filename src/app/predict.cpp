@@ -36,6 +36,7 @@ int run(const Options& options) {
     const Matrix out = model.predict(pass, in);
     std::vector<float> host(static_cast<std::size_t>(out.size()));
     backend->copy_out(host.data(), out.data, host.size() * sizeof(float));
+    backend->check_ids();
     return host;
   });
   fmt::print("forecast written to {}\n", options.output);

@@ -78,6 +78,7 @@ void Trainer::run_micro_batches(const StepData& data, double scale, StepTimes& t
 void Trainer::collect_losses(const StepData& data, double scale, std::vector<double>& losses) {
   std::vector<double> all(row_losses_.size());
   row_losses_.get(all);
+  backend_.check_ids();
   const std::int64_t members = model_.members(), rows = batch_rows();
   const double share = 1.0 / static_cast<double>(members);
   const double* of_batch = all.data();
@@ -137,6 +138,7 @@ std::vector<float> Trainer::predict_piece(std::span<const float> inputs, std::in
   model_.store().view(nullptr);
   std::vector<float> predictions(static_cast<std::size_t>(out.size()));
   backend_.copy_out(predictions.data(), out.data, predictions.size() * sizeof(float));
+  backend_.check_ids();
   return predictions;
 }
 

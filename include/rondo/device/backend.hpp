@@ -54,6 +54,8 @@ class Backend {
   virtual bool reads_host_memory() const = 0;
   /// The queue on which operations run in order: a cudaStream_t, or null.
   virtual void* stream() { return nullptr; }
+  /// FLOP/s that products could reach by the units and clocks of this device; 0 where that is not known.
+  virtual double peak_flops(bool /*bfloat16*/) { return 0; }
 
   /// Zeroed memory, aligned to 64 bytes.
   virtual std::unique_ptr<Buffer> allocate(std::size_t bytes) = 0;
@@ -64,6 +66,8 @@ class Backend {
   /// last kStaged calls itself.
   virtual const real* stage(std::span<const real> host, real* scratch) = 0;
   virtual void clear(void* device, std::size_t bytes) = 0;  ///< to zeros
+  /// Within device memory; the two do not overlap.
+  virtual void copy(void* to, const void* from, std::size_t bytes) = 0;
 
   // -- matrix products ---------------------------------------------------------------------------
   /// c (+)= op(a) op(b), op = transpose where asked. Accumulates in float32.
@@ -91,10 +95,14 @@ class Backend {
   virtual void scale(Matrix y, real factor) = 0;       ///< y *= factor
   /// to[:, at:at+from.cols] = from, or the reverse when `gather`.
   virtual void copy_columns(Matrix wide, std::int64_t at, Matrix narrow, bool gather) = 0;
-  /// y[r, i*dim:(i+1)*dim] = table[ids[r, i]]; ids are whole numbers. Throws Error for an id outside.
+  /// y[r, i*dim:(i+1)*dim] = table[ids[r, i]]; ids are whole numbers. Throws Error for an id outside, here or
+  /// in the next check_ids().
   virtual void embedding(Matrix ids, Matrix table, Matrix y) = 0;
   /// table_grad (+)= dy, added row by row in order.
   virtual void embedding_backward(Matrix ids, Matrix dy, Matrix table_grad, bool accumulate) = 0;
+  /// Throws Error for an id outside that an embedding since the last call was given; call it once a step,
+  /// before anything follows from it. Nothing to do where embedding() throws at once.
+  virtual void check_ids() {}
   /// taps[b*T+t, k*C+c] = x[b*T + t - (taps-1-k)*dilation, c], 0 before the beginning.
   virtual void gather_taps(Matrix x, ConvShape shape, Matrix taps) = 0;
   virtual void scatter_taps(Matrix dtaps, ConvShape shape, Matrix dx) = 0;  ///< the transpose of gather_taps

@@ -49,6 +49,9 @@ void CpuBackend::copy_out(void* host, const void* device, std::size_t bytes) {
 void CpuBackend::clear(void* device, std::size_t bytes) {
   if (bytes != 0) std::memset(device, 0, bytes);
 }
+void CpuBackend::copy(void* to, const void* from, std::size_t bytes) {
+  if (bytes != 0) std::memcpy(to, from, bytes);
+}
 
 void CpuBackend::matmul(Operand a, bool transpose_a, Operand b, bool transpose_b, Matrix c, bool accumulate) {
   const bool empty = a.rows * a.cols == 0 || b.rows * b.cols == 0;

@@ -1,6 +1,7 @@
 #include "cuda_backend.hpp"
 
 #include "kernels/launch.hpp"
+#include "peak.hpp"
 #include "probe.hpp"
 #include "rondo/core/error.hpp"
 
@@ -55,6 +56,12 @@ std::string CudaBackend::numerics() {
       products_.version(), probe(*this));
 }
 
+double CudaBackend::peak_flops(bool bfloat16) {
+  int device = 0;
+  check(cudaGetDevice(&device), "asking for the GPU");
+  return rondo::peak_flops(device, bfloat16);
+}
+
 std::unique_ptr<Buffer> CudaBackend::allocate(std::size_t bytes) {
   return std::make_unique<DeviceBuffer>(bytes, stream_);
 }
@@ -76,6 +83,11 @@ const real* CudaBackend::stage(std::span<const real> host, real* scratch) {
 
 void CudaBackend::clear(void* device, std::size_t bytes) {
   if (bytes != 0) check(cudaMemsetAsync(device, 0, bytes, stream_), "zeroing memory");
+}
+
+void CudaBackend::copy(void* to, const void* from, std::size_t bytes) {
+  if (bytes != 0)
+    check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToDevice, stream_), "copying within the GPU");
 }
 
 void CudaBackend::matmul(Operand a, bool transpose_a, Operand b, bool transpose_b, Matrix c,

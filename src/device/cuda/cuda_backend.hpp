@@ -1,7 +1,7 @@
 // Backend on one NVIDIA card: cuBLAS for matrix products, the kernels of kernels/ for the rest.
 //
-// All work is queued on one stream, in order; the host waits only where it needs a result (a wrong id,
-// copy_out). Used by the thread that made it.
+// All work is queued on one stream, in order; the host waits only where it needs a result (copy_out,
+// check_ids). Used by the thread that made it.
 #pragma once
 
 #include "memory.hpp"
@@ -20,11 +20,13 @@ class CudaBackend : public Backend {
   std::string numerics() override;
   bool reads_host_memory() const override { return false; }
   void* stream() override { return stream_; }
+  double peak_flops(bool bfloat16) override;
   std::unique_ptr<Buffer> allocate(std::size_t bytes) override;
   void copy_in(void* device, const void* host, std::size_t bytes) override;
   void copy_out(void* host, const void* device, std::size_t bytes) override;
   const real* stage(std::span<const real> host, real* scratch) override;
   void clear(void* device, std::size_t bytes) override;
+  void copy(void* to, const void* from, std::size_t bytes) override;
 
   void matmul(Operand a, bool transpose_a, Operand b, bool transpose_b, Matrix c, bool accumulate) override;
   void to_bfloat16(std::uint16_t* to, const real* from, std::int64_t n) override;
@@ -43,6 +45,7 @@ class CudaBackend : public Backend {
   void copy_columns(Matrix wide, std::int64_t at, Matrix narrow, bool gather) override;
   void embedding(Matrix ids, Matrix table, Matrix y) override;
   void embedding_backward(Matrix ids, Matrix dy, Matrix table_grad, bool accumulate) override;
+  void check_ids() override;
   void gather_taps(Matrix x, ConvShape shape, Matrix taps) override;
   void scatter_taps(Matrix dtaps, ConvShape shape, Matrix dx) override;
 
@@ -70,7 +73,8 @@ class CudaBackend : public Backend {
   Staging staged_, copied_, quantiles_;  // batches, tables of a step, the quantiles of the last loss
   std::vector<float> last_quantiles_;
   const float* quantiles_on_card_ = nullptr;
-  PinnedResult first_wrong_;
+  PinnedResult first_wrong_;                 // see kernels/embedding.cu
+  std::vector<std::int64_t> embedded_rows_;  // of the table of each embedding since check_ids
   Memory scratch_{Memory::Kind::device};
 };
 

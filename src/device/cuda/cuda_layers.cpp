@@ -1,4 +1,7 @@
 // Layers and losses of the CUDA backend: each hands its shapes to a kernel.
+#include <bit>
+#include <utility>
+
 #include "cuda_backend.hpp"
 #include "kernels/launch.hpp"
 #include "rondo/core/error.hpp"
@@ -62,18 +65,23 @@ void CudaBackend::copy_columns(Matrix wide, std::int64_t at, Matrix narrow, bool
   check_launch("copy_columns");
 }
 
-// The host must know of a wrong id before anything follows from it, so it waits here.
+// A wait for each would keep the card from running ahead of the host: a wrong id gives zeros and is noted.
 void CudaBackend::embedding(Matrix ids, Matrix table, Matrix y) {
-  constexpr auto kNone = ~0ull;
-  auto* bad = first_wrong_.on_card();
-  check(cudaMemsetAsync(bad, 0xff, sizeof kNone, stream_), "clearing a flag");
-  kernels::embedding(ids.data, ids.size(), table.data, table.rows, table.cols, y.data, bad, stream_);
+  const auto call = static_cast<std::uint32_t>(embedded_rows_.size());
+  embedded_rows_.push_back(table.rows);
+  kernels::embedding(ids.data, ids.size(), table.data, table.rows, table.cols, y.data, call,
+                     first_wrong_.on_card(), stream_);
   check_launch("embedding");
-  const auto at = first_wrong_.fetch();
-  if (at == kNone) return;
-  float id = 0;
-  copy_out(&id, ids.data + at, sizeof id);
-  RONDO_CHECK(at == kNone, "embedding id {} is outside 0..{}", id, table.rows - 1);
+}
+
+void CudaBackend::check_ids() {
+  if (embedded_rows_.empty()) return;
+  const std::vector<std::int64_t> rows = std::exchange(embedded_rows_, {});
+  const unsigned long long wrong = first_wrong_.fetch();
+  if (wrong == PinnedResult::kNone) return;
+  first_wrong_.clear();
+  const auto id = std::bit_cast<float>(static_cast<std::uint32_t>(wrong));
+  throw Error(fmt::format("embedding id {} is outside 0..{}", id, rows[wrong >> 32] - 1));
 }
 
 void CudaBackend::embedding_backward(Matrix ids, Matrix dy, Matrix table_grad, bool accumulate) {

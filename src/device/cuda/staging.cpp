@@ -27,6 +27,10 @@ void* Staging::send(const void* host, std::size_t bytes, void* device) {
   return device;
 }
 
+void PinnedResult::clear() {
+  check(cudaMemsetAsync(device_.data(), 0xff, device_.bytes(), stream_), "clearing a flag");
+}
+
 unsigned long long PinnedResult::fetch() {
   check(cudaMemcpyAsync(pinned_.data(), device_.data(), pinned_.bytes(), cudaMemcpyDeviceToHost, stream_),
         "copying from the GPU");

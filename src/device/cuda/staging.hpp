@@ -32,10 +32,13 @@ class Staging {
   std::size_t next_ = 0;
 };
 
-/// One number that a kernel writes and the host waits for.
+/// One number that kernels lower from kNone and the host waits for.
 class PinnedResult {
  public:
-  explicit PinnedResult(const Stream& stream) : stream_(stream) {}
+  static constexpr auto kNone = ~0ull;
+
+  explicit PinnedResult(const Stream& stream) : stream_(stream) { clear(); }
+  void clear();  ///< queues: kNone again
   unsigned long long* on_card() { return static_cast<unsigned long long*>(device_.data()); }
   unsigned long long fetch();  ///< waits for the stream
 
