@@ -1,5 +1,6 @@
 #include "bench.hpp"
 
+#include <charconv>
 #include <fstream>
 #include <nlohmann/json.hpp>
 
@@ -14,6 +15,16 @@ double percentile(std::vector<double> values, double p) {
   std::ranges::sort(values);
   return values[std::min(values.size() - 1,
                          static_cast<std::size_t>(p * static_cast<double>(values.size())))];
+}
+
+std::size_t bytes_of(const char* option, const std::string& text) {
+  std::size_t value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  const std::string unit(end, text.data() + text.size());
+  const int shift = unit.empty() ? 0 : unit == "K" ? 10 : unit == "M" ? 20 : unit == "G" ? 30 : -1;
+  if (error != std::errc() || shift < 0 || value == 0 || value > (std::size_t{1} << 40))
+    input_error("{} {}: expected a size such as 65536, 64K or 16M", option, text);
+  return std::max<std::size_t>(4, value << shift);
 }
 
 void write_json(const std::string& path, const nlohmann::ordered_json& content) {
@@ -44,7 +55,9 @@ nlohmann::ordered_json summary(const StepFigures& figures, int ranks) {
   nlohmann::ordered_json json = {{"ranks", ranks},
                                  {"step_us", wall * 1e6},
                                  {"samples_per_s", static_cast<double>(figures.samples) / wall},
-                                 {"gflop_per_s", figures.flops / wall * 1e-9}};
+                                 {"gflop_per_s", figures.flops / wall * 1e-9},
+                                 {"share_of_peak", nullptr}};
+  if (figures.peak_flops > 0) json["share_of_peak"] = figures.flops / wall / figures.peak_flops;
   for (const auto& [name, phase] : kPhases) {
     std::vector<double> values;
     for (const StepTimes& t : figures.times) values.push_back(t.*phase);
@@ -58,8 +71,10 @@ void print(const nlohmann::ordered_json& way) {
   fmt::print("{:<24} {:>10} {:>8}\n", "phase", "us", "share");
   for (const auto& [name, us] : way["phases_us"].items())
     fmt::print("{:<24} {:>10.1f} {:>7.1f}%\n", name, us.get<double>(), 100 * us.get<double>() / wall);
-  fmt::print("{:<24} {:>10.1f}\n{:.0f} samples/s, {:.1f} GFLOP/s over all ranks\n", "step", wall,
-             way["samples_per_s"].get<double>(), way["gflop_per_s"].get<double>());
+  const nlohmann::ordered_json& share = way["share_of_peak"];
+  fmt::print("{:<24} {:>10.1f}\n{:.0f} samples/s, {:.1f} GFLOP/s over all ranks, {} of the devices' peak\n",
+             "step", wall, way["samples_per_s"].get<double>(), way["gflop_per_s"].get<double>(),
+             share.is_null() ? "n/a" : fmt::format("{:.2f} %", 100 * share.get<double>()));
 }
 
 // Ratios of neighbouring turns: whatever else the machine did hit both.
@@ -99,7 +114,8 @@ int run_step(const StepOptions& options) {
 }  // namespace
 
 Command add_bench(CLI::App& app) {
-  CLI::App* sub = app.add_subcommand("bench", "Measure communication (comm) or training steps (step)");
+  CLI::App* sub =
+      app.add_subcommand("bench", "Measure communication (comm), training steps (step) or memory (kernels)");
   sub->footer("Example: mpirun -n 2 rondo bench comm --min 64K --max 16M");
   sub->require_subcommand(1);
   CLI::App* step = sub->add_subcommand("step", "Training steps by phase");
@@ -119,8 +135,10 @@ Command add_bench(CLI::App& app) {
   step->add_flag("--alone", options->bench.alone,
                  "measure rank 0 alone with its share of the batch beside it: how well ranks scale");
   step->add_option("--json", options->json, "write the figures to this file");
-  const Command comm = add_bench_comm(*sub);
-  return {sub, [step, options, comm] { return step->parsed() ? run_step(*options) : comm.run(); }};
+  const Command comm = add_bench_comm(*sub), kernels = add_bench_kernels(*sub);
+  return {sub, [step, options, comm, kernels] {
+            return step->parsed() ? run_step(*options) : comm.app->parsed() ? comm.run() : kernels.run();
+          }};
 }
 
 }  // namespace rondo

@@ -10,6 +10,10 @@
 namespace rondo {
 
 Command add_bench_comm(CLI::App& bench);
+Command add_bench_kernels(CLI::App& bench);
+
+/// Bytes of "65536", "64K", "16M" or "1G", at least 4; InputError names the option.
+std::size_t bytes_of(const char* option, const std::string& text);
 
 /// The p-quantile of values (0.5: median), without interpolation.
 double percentile(std::vector<double> values, double p);

@@ -1,42 +1,40 @@
-// rondo bench comm: every all-reduce beside MPI_Allreduce, in the format of nccl-tests.
+// rondo bench comm: every all-reduce beside MPI_Allreduce, in the format of nccl-tests. On GPUs NCCL sums in
+// device memory; MPI_Allreduce stays in host memory.
 #include <algorithm>
-#include <charconv>
 #include <functional>
 
 #include "bench.hpp"
 #include "rondo/comm/transport.hpp"
 #include "rondo/core/clock.hpp"
 #include "rondo/core/error.hpp"
+#include "rondo/device/backend.hpp"
+#include "rondo/train/session.hpp"
 
 namespace rondo {
 namespace {
 
 struct Options {
-  std::string min = "64K", max = "64M", json;
+  std::string min = "64K", max = "64M", json, device = "auto";
   int rounds = 21;
 };
-
-std::size_t bytes_of(const char* option, const std::string& text) {
-  std::size_t value = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  const std::string unit(end, text.data() + text.size());
-  const int shift = unit.empty() ? 0 : unit == "K" ? 10 : unit == "M" ? 20 : unit == "G" ? 30 : -1;
-  if (error != std::errc() || shift < 0 || value == 0 || value > (std::size_t{1} << 40))
-    input_error("{} {}: expected a size such as 65536, 64K or 16M", option, text);
-  return std::max<std::size_t>(4, value << shift);
-}
 
 // One way to sum, on memory of its own.
 struct Contender {
   std::string name;
   SumType type;
+  Backend& backend;                      // whose memory it sums
   std::unique_ptr<Transport> transport;  // none: blocking MPI_Allreduce
   std::vector<std::uint32_t> own;
   Arena arena;
   std::vector<double> times;  // of the current size
-  std::uint64_t wrong = 0;
+  std::uint64_t wrong = 0;    // words, over all ranks, of the current size
 
-  std::span<std::uint32_t> words() { return transport ? arena.own : std::span(own); }
+  std::uint32_t* words() { return transport ? arena.own.data() : own.data(); }
+  void fill(std::span<const std::uint32_t> from) {
+    backend.copy_in(words(), from.data(), from.size_bytes());
+    std::uint32_t last = 0;
+    backend.copy_out(&last, words(), sizeof last);  // waits: the copy is no part of the sum
+  }
   void sum(Communicator& comm, std::size_t n) {
     if (transport == nullptr) return mpi_all_reduce(comm, std::span(own).first(n), type);
     transport->start(arena, {0, n}, type);
@@ -67,15 +65,19 @@ std::uint64_t count_wrong(std::span<const std::uint32_t> words, int ranks, SumTy
 // rewrites the buffer (as backward does), and the slowest rank's time counts.
 void measure(std::vector<Contender>& contenders, Communicator& comm, std::size_t n, int rounds) {
   const int ranks = comm.size(), warm_up = 2;
-  std::vector<std::uint64_t> slowest;
+  std::vector<std::uint32_t> words(n);
   for (int round = 0; round < rounds + warm_up; ++round)
     for (Contender& c : contenders) {
-      for (std::size_t i = 0; i < n; ++i) c.words()[i] = value(i, comm.rank(), c.type);
+      for (std::size_t i = 0; i < n; ++i) words[i] = value(i, comm.rank(), c.type);
+      c.fill(words);
       comm.barrier();
       const double begin = now_s();
       c.sum(comm, n);
       const double took = now_s() - begin;
-      if (round == 0) c.wrong = count_wrong(c.words().first(n), ranks, c.type);
+      if (round == 0) {
+        c.backend.copy_out(words.data(), c.words(), n * sizeof(std::uint32_t));
+        c.wrong = count_wrong(words, ranks, c.type);
+      }
       if (round >= warm_up) c.times.push_back(took);
     }
   for (Contender& c : contenders) {
@@ -97,32 +99,35 @@ int run(const Options& options) {
   const std::size_t least = bytes_of("--min", options.min), most = bytes_of("--max", options.max);
   if (least > most) input_error("--min {} is larger than --max {}", options.min, options.max);
   Communicator& comm = world();
+  DeviceOptions on_device{options.device, 1}, on_host{"cpu", 1};
+  std::unique_ptr<Backend> device, host;
+  together(comm, [&] {
+    device = make_backend(on_device, comm.local_rank(), comm.local_size());
+    host = make_backend(on_host);
+  });
   std::vector<Contender> contenders;
   for (const SumType type : {SumType::float32, SumType::int32}) {
-    std::vector<std::string> names = available_algorithms(comm);
-    names.push_back("MPI_Allreduce");
-    for (const std::string& name : names) {
-      Contender& c = contenders.emplace_back();
-      c.name = name, c.type = type;
-      if (name == "MPI_Allreduce") {
-        c.own.resize(most / 4);
-      } else {
-        c.transport = make_transport(name, comm);
-        c.arena = c.transport->allocate(most / 4);
-      }
+    for (const std::string& name : available_algorithms(comm, *device)) {
+      Contender& c = contenders.emplace_back(name, type, *device, make_transport(name, comm, *device));
+      c.arena = c.transport->allocate(most / 4);
     }
+    contenders.emplace_back("MPI_Allreduce", type, *host).own.resize(most / 4);
   }
-  nlohmann::ordered_json json = {{"ranks", comm.size()}, {"rows", nlohmann::json::array()}};
+  nlohmann::ordered_json json = {
+      {"ranks", comm.size()}, {"device", device->name()}, {"rows", nlohmann::json::array()}};
   if (comm.rank() == 0)
     fmt::print(
-        "# {} rank(s), all-reduce in place, medians of {} alternating rounds, slowest rank; busbw as in "
+        "# {} rank(s) on {}, all-reduce in place, medians of {} alternating rounds, slowest rank; busbw as "
+        "in "
         "nccl-tests\n# {:>10} {:>14} {:>8} {:>10} {:>10} {:>10} {:>10} {:>8}\n# {:>10} {:>14} {:>8} {:>10} "
         "{:>10} {:>10} {:>10} {:>8}\n",
-        comm.size(), options.rounds, "bytes", "algorithm", "type", "time", "p99", "algbw", "busbw", "#wrong",
-        "", "", "", "(us)", "(us)", "(GB/s)", "(GB/s)", "");
+        comm.size(), device->name(), options.rounds, "bytes", "algorithm", "type", "time", "p99", "algbw",
+        "busbw", "#wrong", "", "", "", "(us)", "(us)", "(GB/s)", "(GB/s)", "");
+  std::uint64_t wrong = 0;
   for (std::size_t bytes = least; bytes <= most; bytes *= 4) {
     for (Contender& c : contenders) c.times.clear();
     measure(contenders, comm, bytes / 4, options.rounds);
+    for (const Contender& c : contenders) wrong += c.wrong;
     if (comm.rank() != 0) continue;
     for (const Contender& c : contenders) {
       const double time = percentile(c.times, 0.5), p99 = percentile(c.times, 0.99);
@@ -142,8 +147,6 @@ int run(const Options& options) {
     }
   }
   if (comm.rank() == 0) write_json(options.json, json);
-  std::uint64_t wrong = 0;
-  for (const Contender& c : contenders) wrong += c.wrong;
   return wrong == 0 ? 0 : 1;
 }
 
@@ -156,6 +159,8 @@ Command add_bench_comm(CLI::App& bench) {
   sub->add_option("--min", options->min, "smallest message, e.g. 64K");
   sub->add_option("--max", options->max, "largest message, e.g. 64M; sizes grow by factors of 4");
   sub->add_option("--rounds", options->rounds, "measurements per size")->check(CLI::Range(1, 100000));
+  sub->add_option("--device", options->device, "where the sums are: auto, cpu or cuda (NCCL between GPUs)")
+      ->check(CLI::IsMember({"auto", "cpu", "cuda"}));
   sub->add_option("--json", options->json, "write the table to this file");
   return {sub, [options] { return run(*options); }};
 }

@@ -1,3 +1,5 @@
+#include "doctor.hpp"
+
 #include <sys/statvfs.h>
 #include <sys/utsname.h>
 #include <unistd.h>
@@ -17,11 +19,18 @@ namespace {
 
 int problems = 0;
 
-void line(const std::string& name, const std::string& text) { fmt::print("{:<16} {}\n", name, text); }
-void wrong(const std::string& text) {
+}  // namespace
+
+void doctor::line(const std::string& name, const std::string& text) { fmt::print("{:<16} {}\n", name, text); }
+void doctor::note(const std::string& text) { line("", "note: " + text); }
+void doctor::wrong(const std::string& text) {
   ++problems;
-  fmt::print("{:<16} WRONG: {}\n", "", text);
+  line("", "WRONG: " + text);
 }
+
+namespace {
+
+using namespace doctor;
 
 std::string environment(const char* name) {
   const char* value = std::getenv(name);
@@ -72,7 +81,14 @@ int run() {
   const std::vector<std::string> hosts = comm.gather_texts(name);
   DeviceOptions device;
   std::unique_ptr<Backend> backend;
-  together(comm, [&] { backend = make_backend(device, comm.local_rank(), comm.local_size()); });
+  std::string no_device;
+  try {
+    together(comm, [&] { backend = make_backend(device, comm.local_rank(), comm.local_size()); });
+  } catch (const InputError& e) {  // say so below, and look at the rest all the same
+    no_device = e.what();
+    device.kind = "cpu";
+    backend = make_backend(device);
+  }
   const std::vector<std::string> numerics = comm.gather_texts(backend->numerics());
   if (comm.rank() == 0) {
     unsigned major = 0, minor = 0, release = 0;
@@ -89,6 +105,8 @@ int run() {
     line("HDF5", fmt::format("{}.{}.{}", major, minor, release));
     const std::string cuda = why_not("cuda");
     line("devices", cuda.empty() ? "cpu, cuda" : "cpu (no cuda: " + cuda + ")");
+    report_gpus(comm.local_size());
+    if (!no_device.empty()) wrong(no_device);
     report_shared_memory(comm);
     for (const char* variable : {"OMP_THREAD_LIMIT", "OMP_DYNAMIC", "ONEDNN_MAX_CPU_ISA"})
       if (const std::string value = environment(variable); !value.empty())

@@ -49,4 +49,9 @@ std::vector<std::string> available_algorithms(const Communicator& comm) {
   return {"ring", "mpi"};
 }
 
+std::vector<std::string> available_algorithms(const Communicator& comm, const Backend& backend) {
+  if (backend.reads_host_memory()) return available_algorithms(comm);
+  return {"nccl"};
+}
+
 }  // namespace rondo

@@ -128,6 +128,12 @@ void NcclTransport::combine(std::span<std::uint32_t> sums, std::span<std::uint32
 
 std::string why_no_nccl() { return ""; }
 
+std::string nccl_version() {
+  int version = 0;
+  if (ncclGetVersion(&version) != ncclSuccess) return "its version cannot be asked";
+  return fmt::format("{}.{}.{}", version / 10000, version / 100 % 100, version % 100);
+}
+
 std::unique_ptr<Transport> make_nccl_transport(MpiCommunicator& comm, Backend& backend) {
   return std::make_unique<NcclTransport>(comm, backend);
 }

@@ -28,6 +28,7 @@ class Contender {
     loader_ = std::make_unique<Loader>(config_.task->dataset(Split::train), trainer_->sampler(), 0, steps,
                                        mine.begin, mine.end, trainer_->batch_rows());
     figures_.samples = config_.train.global_batch;
+    figures_.peak_flops = peak_of_all(comm);
     figures_.flops = trainer_->model().train_flops() * static_cast<double>(figures_.samples);
   }
 
@@ -51,6 +52,13 @@ class Contender {
   const StepFigures& figures() const { return figures_; }
 
  private:
+  double peak_of_all(Communicator& comm) {
+    const double mine = backend_->peak_flops(config_.train.precision == "bfloat16");
+    std::uint64_t sums[2] = {static_cast<std::uint64_t>(mine), mine > 0 ? 0u : 1u};  // FLOP/s, unknown ones
+    comm.sum(sums);
+    return sums[1] == 0 ? static_cast<double>(sums[0]) : 0;
+  }
+
   RunConfig config_;
   std::unique_ptr<Backend> backend_;
   std::unique_ptr<Trainer> trainer_;

@@ -45,6 +45,8 @@ class Communicator {
 
 /// "Open MPI 4.1.4 (MPI 3.1), without ULFM".
 std::string mpi_version();
+/// NCCL's version, or why there is none.
+std::string nccl_version();
 /// Whether in-job recovery (ULFM) was compiled in; it is active under `mpirun --with-ft ulfm` only.
 bool mpi_has_ulfm();
 

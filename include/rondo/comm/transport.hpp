@@ -85,5 +85,7 @@ std::unique_ptr<Transport> make_transport(const std::string& algorithm, Communic
 void mpi_all_reduce(Communicator& comm, std::span<std::uint32_t> words, SumType type);
 /// The algorithms that work for these ranks, for the bench.
 std::vector<std::string> available_algorithms(const Communicator& comm);
+/// The same for memory of a backend.
+std::vector<std::string> available_algorithms(const Communicator& comm, const class Backend& backend);
 
 }  // namespace rondo

@@ -20,6 +20,7 @@ struct StepBench {
 struct StepFigures {
   std::int64_t samples = 0;      ///< of a global batch
   double flops = 0;              ///< of a global batch, products only
+  double peak_flops = 0;         ///< per second, of all ranks' devices; 0: not known
   std::vector<StepTimes> times;  ///< one a step
   std::vector<double> wall;      ///< whole steps
   std::vector<double> blocks;    ///< median step of every block of steps

@@ -31,6 +31,7 @@ struct Loaded {
     find(library.set_atomics_mode, "cublasSetAtomicsMode");
     find(library.gemm, "cublasGemmEx");
     find(library.get_version, "cublasGetVersion_v2");
+    find(library.get_property, "cublasGetProperty");
     find(library.status_string, "cublasGetStatusString");
   }
 };

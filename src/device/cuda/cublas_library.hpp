@@ -20,6 +20,7 @@ struct CublasLibrary {
                          int ldb, const void* beta, void* c, cudaDataType, int ldc, cublasComputeType_t,
                          cublasGemmAlgo_t);
   decltype(&cublasGetVersion_v2) get_version;
+  decltype(&cublasGetProperty) get_property;
   decltype(&cublasGetStatusString) status_string;
 };
 

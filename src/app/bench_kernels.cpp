@@ -1,0 +1,134 @@
+// rondo bench kernels: what runs on whole arenas does little but move memory, so its yardstick is a copy
+// within the device.
+#include <functional>
+
+#include "bench.hpp"
+#include "rondo/core/clock.hpp"
+#include "rondo/core/error.hpp"
+#include "rondo/device/array.hpp"
+#include "rondo/train/session.hpp"
+
+namespace rondo {
+namespace {
+
+struct Options {
+  std::string bytes = "256M", json, device = "auto";
+  int rounds = 21;
+};
+
+// Bytes that an operation must read and write for each value; tables of one number a block are left out.
+struct Operation {
+  const char* name;
+  int bytes_a_value;
+  std::function<void()> queue;
+};
+
+// Four arenas of `blocks` blocks and what belongs to them.
+struct Arenas {
+  Arenas(Backend& b, std::int64_t n)
+      : backend(b),
+        blocks(n),
+        values(n * kBlock),
+        scales(b, length(n)),
+        bits(b, length(n)),
+        checks(b, length(n)),
+        sums(b, length(n)) {
+    for (auto& arena : memory) arena = b.allocate(length(values) * sizeof(float));
+    const std::vector<float> ones(length(n), 1.0f);
+    scales.put(ones);
+  }
+  static std::size_t length(std::int64_t n) { return static_cast<std::size_t>(n); }
+  float* floats(int i) { return static_cast<float*>(memory[i]->data()); }
+  std::uint32_t* fixed(int i) { return static_cast<std::uint32_t*>(memory[i]->data()); }
+
+  Backend& backend;
+  std::int64_t blocks, values;
+  std::unique_ptr<Buffer> memory[4];
+  DeviceArray<float> scales;
+  DeviceArray<std::uint32_t> bits, checks;
+  DeviceArray<double> sums;
+};
+
+// All values are zeros: no operation's time depends on them.
+std::vector<Operation> operations(Arenas& a) {
+  Backend& b = a.backend;
+  float *const w = a.floats(0), *const m = a.floats(1), *const v = a.floats(2), *const g = a.floats(3);
+  std::uint32_t* const q = a.fixed(1);
+  const float* const scales = a.scales.data();
+  const std::size_t bytes = static_cast<std::size_t>(a.values) * sizeof(float);
+  const GradientView view{nullptr, a.fixed(3), scales};
+  const AdamWStep step{1e-3f, 0.9f, 0.999f, 1e-8f, 0.1f, 10, 1000};
+  const auto matrix = [&](float* data) { return Matrix{data, a.blocks, kBlock}; };
+  std::uint32_t *const bits = a.bits.data(), *const checks = a.checks.data();
+  double* const sums = a.sums.data();
+  return {
+      {"copy", 8, [=, &b] { b.copy(m, w, bytes); }},
+      {"clear", 4, [=, &b] { b.clear(m, bytes); }},
+      {"add", 12, [=, &b] { b.add(matrix(m), w); }},
+      {"to_bfloat16", 6, [=, &b, &a] { b.to_bfloat16(reinterpret_cast<std::uint16_t*>(q), w, a.values); }},
+      {"quantise", 8, [=, &b, &a] { b.quantise(q, g, a.blocks, scales, false, bits, nullptr); }},
+      {"quantise, added", 12, [=, &b, &a] { b.quantise(q, g, a.blocks, scales, true, bits, checks); }},
+      {"checksum", 4, [=, &b, &a] { b.checksum(q, a.blocks, checks); }},
+      {"block_squares", 4, [=, &b, &a] { b.block_squares(view, a.blocks, sums); }},
+      {"adamw", 28, [=, &b, &a] { b.adamw(w, m, v, view, a.blocks, scales, step); }},
+      {"sgd", 20, [=, &b, &a] { b.sgd(w, m, view, a.blocks, scales, 0.1f, 0.9f, 0.1f); }},
+      {"average", 12, [=, &b, &a] { b.average(m, w, a.values, 0.9f); }},
+  };
+}
+
+// Seconds of one call. So many calls are queued before the host waits that the wait itself hardly counts.
+double time_of(Arenas& arenas, const Operation& operation) {
+  constexpr int kQueued = 20;
+  float word = 0;
+  arenas.backend.copy_out(&word, arenas.floats(0), sizeof word);
+  const double begin = now_s();
+  for (int i = 0; i < kQueued; ++i) operation.queue();
+  arenas.backend.copy_out(&word, arenas.floats(0), sizeof word);
+  return (now_s() - begin) / kQueued;
+}
+
+int run(const Options& options) {
+  Communicator& comm = world();
+  DeviceOptions kind{options.device, 1};
+  std::unique_ptr<Backend> device;
+  together(comm, [&] { device = make_backend(kind, comm.local_rank(), comm.local_size()); });
+  if (comm.rank() != 0) return 0;
+  const auto bytes = static_cast<std::int64_t>(bytes_of("--bytes", options.bytes));
+  Arenas arenas(*device, std::max<std::int64_t>(1, bytes / (kBlock * 4)));
+  const std::vector<Operation> all = operations(arenas);
+  std::vector<std::vector<double>> times(all.size());
+  for (int round = -1; round < options.rounds;
+       ++round)  // in turns; the first touches memory and does not count
+    for (std::size_t i = 0; i < all.size(); ++i)
+      if (const double time = time_of(arenas, all[i]); round >= 0) times[i].push_back(time);
+  fmt::print("# {}, arenas of {} values, medians of {} rounds\n# {:<18} {:>10} {:>10} {:>10}\n",
+             device->name(), arenas.values, options.rounds, "operation", "us", "GB/s", "of a copy");
+  nlohmann::ordered_json json = {{"device", device->name()}, {"values", arenas.values}};
+  double copy = 0;
+  for (std::size_t i = 0; i < all.size(); ++i) {
+    const double time = percentile(times[i], 0.5);
+    const double rate = static_cast<double>(all[i].bytes_a_value * arenas.values) / time * 1e-9;
+    if (i == 0) copy = rate;
+    fmt::print("{:<20} {:>10.1f} {:>10.1f} {:>9.0f}%\n", all[i].name, time * 1e6, rate, 100 * rate / copy);
+    json["rows"].push_back(
+        {{"operation", all[i].name}, {"time_us", time * 1e6}, {"gb_per_s", rate}, {"of_copy", rate / copy}});
+  }
+  write_json(options.json, json);
+  return 0;
+}
+
+}  // namespace
+
+Command add_bench_kernels(CLI::App& bench) {
+  CLI::App* sub = bench.add_subcommand("kernels", "Memory speed of what runs on whole arenas");
+  sub->footer("Example: rondo bench kernels --bytes 256M --device cuda --json kernels.json");
+  auto options = std::make_shared<Options>();
+  sub->add_option("--bytes", options->bytes, "size of an arena (there are four), e.g. 256M");
+  sub->add_option("--rounds", options->rounds, "measurements")->check(CLI::Range(1, 100000));
+  sub->add_option("--device", options->device, "auto, cpu or cuda")
+      ->check(CLI::IsMember({"auto", "cpu", "cuda"}));
+  sub->add_option("--json", options->json, "write the table to this file");
+  return {sub, [options] { return run(*options); }};
+}
+
+}  // namespace rondo
