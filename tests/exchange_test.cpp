@@ -1,12 +1,14 @@
 // The exact exchange on made-up gradients: sums, padding, and memory that goes wrong. Every rank runs every
-// test.
+// test, in host memory by every algorithm, and by NCCL where each rank has a card.
 #include "rondo/exchange/exchange.hpp"
 
 #include <cmath>
+#include <cstdlib>
 
 #include "catch.hpp"
 #include "rondo/core/error.hpp"
 #include "rondo/core/philox.hpp"
+#include "rondo/device/cards.hpp"
 
 using namespace rondo;
 
@@ -19,10 +21,31 @@ Communicator& world() {
   return *comm;
 }
 
+struct Way {
+  std::string kind, algorithm;
+};
+
+/// RONDO_NEEDS_CUDA: fail rather than leave the cards out.
+std::vector<Way> ways() {
+  std::vector<Way> all;
+  for (const std::string& algorithm : available_algorithms(world())) all.push_back({"cpu", algorithm});
+  const auto ranks = static_cast<std::size_t>(world().local_size());
+  const bool cards = why_not("cuda").empty() && report_cards().cards.size() >= ranks;
+  RONDO_CHECK(cards || std::getenv("RONDO_NEEDS_CUDA") == nullptr, "not a card for each of {} ranks", ranks);
+  if (cards) all.push_back({"cuda", "nccl"});
+  return all;
+}
+
+std::unique_ptr<Backend> backend_of(const Way& way) {
+  DeviceOptions options{way.kind, 1};
+  return make_backend(options, world().local_rank(), world().local_size());
+}
+
 /// Hands everything on, and, once told to, flips a bit of the sums behind their checksum's back.
 class BadMemory : public Transport {
  public:
-  explicit BadMemory(const std::string& algorithm) : inner_(make_transport(algorithm, world())) {}
+  BadMemory(const std::string& algorithm, Backend& backend)
+      : backend_(backend), inner_(make_transport(algorithm, world(), backend)) {}
   void flip_on_rank(int rank) { armed_ = world().rank() == rank; }
 
   std::string_view name() const override { return inner_->name(); }
@@ -47,8 +70,13 @@ class BadMemory : public Transport {
 
  private:
   void flip(WordRange range) {
-    if (std::exchange(armed_, false)) sums_.own[range.end - 3] ^= 1u << 7;
+    if (!std::exchange(armed_, false)) return;
+    std::uint32_t word = 0, *const place = &sums_.own[range.end - 3];
+    backend_.copy_out(&word, place, sizeof word);
+    word ^= 1u << 7;
+    backend_.copy_in(place, &word, sizeof word);
   }
+  Backend& backend_;
   std::unique_ptr<Transport> inner_;
   Arena sums_;
   bool armed_ = false;
@@ -56,14 +84,13 @@ class BadMemory : public Transport {
 
 /// Three layers of odd sizes with gradients that are functions of (micro-batch, place).
 struct Run {
-  DeviceOptions device;
-  std::unique_ptr<Backend> backend = make_backend(device);
+  std::unique_ptr<Backend> backend;
   ParameterStore store;
   std::vector<std::int64_t> ends;
   BadMemory transport;
   std::unique_ptr<Exchange> exchange;
 
-  explicit Run(const std::string& algorithm) : transport(algorithm) {
+  explicit Run(const Way& way) : backend(backend_of(way)), transport(way.algorithm, *backend) {
     for (const std::int64_t size : {1500, 7, 3000}) {
       store.add("weight", {size}, {}, true);
       store.add("bias", {size / 7}, {}, false);
@@ -88,8 +115,9 @@ struct Run {
       std::size_t layer = 0;
       for (std::size_t t = 0; t < store.list().size(); ++t) {
         const Parameter& p = store.list()[t];
-        float* to = store.gradient(static_cast<int>(t));
-        for (std::int64_t i = 0; i < p.size; ++i) to[i] = gradient(begin + index, p.offset + i);
+        std::vector<float> values;
+        for (std::int64_t i = 0; i < p.size; ++i) values.push_back(gradient(begin + index, p.offset + i));
+        backend->copy_in(store.gradient(static_cast<int>(t)), values.data(), values.size() * sizeof(float));
         if (p.end() == ends[layer]) exchange->ready(ends[layer++], index, count);
       }
     }
@@ -99,6 +127,10 @@ struct Run {
   /// The largest |sum - reference| over all places as a share of 1, or of nothing where padding must be zero.
   double error() {
     const GradientView view = exchange->gradient(1);
+    std::vector<std::uint32_t> fixed(static_cast<std::size_t>(store.values()));
+    std::vector<float> scales(fixed.size() / kBlock);
+    backend->copy_out(fixed.data(), view.fixed, fixed.size() * sizeof fixed[0]);
+    backend->copy_out(scales.data(), view.block_scale, scales.size() * sizeof scales[0]);
     std::vector<double> want(static_cast<std::size_t>(store.values()));
     for (const Parameter& p : store.list())
       for (std::int64_t i = 0; i < p.size; ++i)
@@ -106,8 +138,8 @@ struct Run {
           want[static_cast<std::size_t>(p.offset + i)] += static_cast<double>(gradient(m, p.offset + i));
     double worst = 0;
     for (std::size_t i = 0; i < want.size(); ++i) {
-      const double got = static_cast<double>(static_cast<std::int32_t>(view.fixed[i])) *
-                         static_cast<double>(view.block_scale[i / kBlock]);
+      const double got =
+          static_cast<double>(static_cast<std::int32_t>(fixed[i])) * static_cast<double>(scales[i / kBlock]);
       if (want[i] == 0 && got != 0) return 1e300;
       worst = std::max(worst, std::fabs(got - want[i]));
     }
@@ -118,9 +150,9 @@ struct Run {
 }  // namespace
 
 TEST_CASE("gradients of layers that share memory add up, and padding stays zero") {
-  for (const std::string& algorithm : available_algorithms(world())) {
-    INFO(algorithm);
-    Run run(algorithm);
+  for (const Way& way : ways()) {
+    INFO(way.algorithm);
+    Run run(way);
     CHECK(run.step() == Verdict::redo);  // the first step has no exponents yet
     for (int step = 0; step < 3; ++step) {
       CHECK(run.step() == Verdict::commit);
@@ -130,10 +162,10 @@ TEST_CASE("gradients of layers that share memory add up, and padding stays zero"
 }
 
 TEST_CASE("one flipped bit of a sum is noticed by every rank") {
-  for (const std::string& algorithm : available_algorithms(world()))
+  for (const Way& way : ways())
     for (int rank = 0; rank < world().size(); ++rank) {
-      INFO(algorithm << ", rank " << rank);
-      Run run(algorithm);
+      INFO(way.algorithm << ", rank " << rank);
+      Run run(way);
       run.step();
       CHECK(run.step() == Verdict::commit);
       run.transport.flip_on_rank(rank);
