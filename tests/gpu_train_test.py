@@ -90,6 +90,11 @@ class Trouble(OnGpus):
     def test_out_of_memory(self):
         self.fails("out of memory", "train.global_batch", env={"GPUSIM_MEMORY": "64K"})
 
+    def test_an_id_outside_an_embedding(self):
+        for ranks in (1, 2):
+            self.fails("embedding id", "is outside 0..3", ranks=ranks,
+                       sets={"model.layers": ["embedding 4 2", "linear 8 gelu"]})
+
     def test_a_transport_for_host_memory(self):
         self.fails('exchange.algorithm = "ring" sums in host memory', sets={"exchange.algorithm": "ring"})
 

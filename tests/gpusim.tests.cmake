@@ -3,8 +3,17 @@ add_subdirectory(gpusim)
 set(gpusim_libraries ${CMAKE_CURRENT_BINARY_DIR}/gpusim/lib)
 # The stand-ins cannot be loaded beside a sanitizer's allocator.
 if(rondo_has_cuda AND TARGET gpusim_nccl AND NOT RONDO_SANITIZE)
-  rondo_script_test(gpu_train_test TIMEOUT 600)
-  set_property(TEST gpu_train_test APPEND PROPERTY ENVIRONMENT "RONDO_GPUSIM=${gpusim_libraries}")
+  foreach(name gpu_train_test gpu_commands_test gpu_coverage_test)
+    rondo_script_test(${name} TIMEOUT 600)
+    set_property(TEST ${name} APPEND PROPERTY ENVIRONMENT "RONDO_GPUSIM=${gpusim_libraries}"
+      "RONDO_PARITY=$<TARGET_FILE:parity_test>")
+  endforeach()
+  foreach(ranks 1 2 3)
+    add_test(NAME exchange_test.simulated_gpu.${ranks}_ranks
+      COMMAND ${mpirun} -n ${ranks} $<TARGET_FILE:exchange_test>)
+    set_tests_properties(exchange_test.simulated_gpu.${ranks}_ranks PROPERTIES TIMEOUT 120 PROCESSORS 2 ENVIRONMENT
+      "${mpi_environment};LD_LIBRARY_PATH=${gpusim_libraries};GPUSIM_DEVICES=3;RONDO_NEEDS_CUDA=1")
+  endforeach()
   foreach(name parity_test device_test)
     foreach(seed 1 2)
       add_test(NAME ${name}.simulated_gpu_${seed} COMMAND ${name})

@@ -131,27 +131,48 @@ TEST_CASE("embeddings look up rows, add gradients of equal ids, and refuse ids o
 }
 
 TEST_CASE("an id outside a table is an error once ids are checked, and forgotten then") {
-  constexpr std::int64_t kRows = 11, kDim = 7;
+  constexpr std::int64_t kRows = 11;
   for (const auto& backend : backends())
-    for (const float wrong : {-1.0f, static_cast<float>(kRows), 1e30f, std::nanf("")}) {
-      Bench bench(*backend);
-      const auto look_up = [&](const Floats& ids, std::int64_t rows) {
-        const auto n = static_cast<std::int64_t>(ids.size());
-        bench->embedding(bench.in(ids, n, 1), bench.empty(rows, kDim), bench.empty(n, kDim));
-      };
-      std::string message;
-      try {
+    for (const std::int64_t dim : {7, 64})
+      for (const float wrong : {-1.0f, static_cast<float>(kRows), 1e30f, std::nanf("")}) {
+        Bench bench(*backend);
+        const auto look_up = [&](const Floats& ids, std::int64_t rows) {
+          const auto n = static_cast<std::int64_t>(ids.size());
+          bench->embedding(bench.in(ids, n, 1), bench.empty(rows, dim), bench.empty(n, dim));
+        };
+        std::string message;
+        try {
+          look_up({3, 10}, kRows);
+          look_up({1, wrong, 2}, kRows);  // the first call with a wrong id is the one that is named
+          look_up({100}, 50);
+          bench->check_ids();
+        } catch (const Error& e) {
+          message = e.what();
+        }
+        CHECK(message.find("is outside 0..10") != std::string::npos);
         look_up({3, 10}, kRows);
-        look_up({1, wrong, 2}, kRows);  // the first call with a wrong id is the one that is named
-        look_up({100}, 50);
-        bench->check_ids();
-      } catch (const Error& e) {
-        message = e.what();
+        CHECK_NOTHROW(bench->check_ids());
       }
-      CHECK(message.find("is outside 0..10") != std::string::npos);
-      look_up({3, 10}, kRows);
-      CHECK_NOTHROW(bench->check_ids());
+}
+
+TEST_CASE("where wrong ids are noticed late, a backward before that leaves them out") {
+  constexpr std::int64_t kRows = 11;
+  for (const auto& backend : backends()) {
+    if (backend->reads_host_memory()) continue;
+    for (const std::int64_t dim : {7, 64}) {
+      const Floats ids = {3, -1, 3, 11, std::nanf(""), 1e30f, 0};
+      const auto n = static_cast<std::int64_t>(ids.size());
+      Bench bench(*backend);
+      const Matrix table = bench.empty(kRows, dim);
+      bench->embedding_backward(bench.in(ids, n, 1), bench.in(Floats(ids.size() * 64, 1), n, dim), table,
+                                false);
+      const Floats got = bench.out(table);
+      for (std::size_t i = 0; i < got.size(); ++i)
+        CHECK(got[i] == (i / static_cast<std::size_t>(dim) == 3 ? 2
+                         : i < static_cast<std::size_t>(dim)    ? 1
+                                                                : 0));
     }
+  }
 }
 
 TEST_CASE("taps are gathered from the past and scattered back") {
