@@ -1,6 +1,7 @@
 """Steps of a check, each with a deadline: what they say, how long they took, one table and one JSON file."""
 import json
 import os
+import re
 import signal
 import subprocess
 import time
@@ -27,13 +28,22 @@ def end(process):
         process.communicate()
 
 
+def said(text):
+    """What went wrong, in words of the program: where it says so, else its last line."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    for i, line in enumerate(lines):
+        if line.startswith("rondo: ") or "error" in line.lower():
+            return " ".join(lines[i:i + (1 if line.startswith("rondo: ") else 2)])
+    return lines[-1] if lines else "nothing was printed"
+
+
 class Steps:
     def __init__(self, cwd, deadline):
         self.cwd, self.end = cwd, time.monotonic() + deadline
         self.done = []
 
-    def run(self, command, deadline, env=None):
-        """What the command prints; Failed if it fails, does not end in time or is not there."""
+    def run(self, command, deadline, env=None, codes=(0,)):
+        """What the command prints; Failed if it ends otherwise than with one of `codes`, late, or is not there."""
         command = [str(part) for part in command]
         left = min(deadline, self.end - time.monotonic())
         if left <= 0:
@@ -45,15 +55,12 @@ class Steps:
         except OSError as problem:
             raise Failed(f"{command[0]}: {problem.strerror}") from None
         try:
-            text, _ = process.communicate(timeout=left)
+            text = re.sub(r"\x1b\[[0-9;]*m", "", process.communicate(timeout=left)[0])  # without colours
         except subprocess.TimeoutExpired:
             end(process)
             raise Failed(f"not done after {left:.0f} s: {' '.join(command)}") from None
-        if process.returncode != 0:
-            lines = [line for line in text.splitlines() if line.strip()]
-            said = next((line for line in lines if "error" in line.lower() or line.startswith("rondo:")),
-                        lines[-1] if lines else "nothing was printed")
-            raise Failed(f"exit code {process.returncode} of {' '.join(command)}: {said}")
+        if process.returncode not in codes:
+            raise Failed(f"exit code {process.returncode} of {' '.join(command)}: {said(text)}")
         return text
 
     def step(self, name, work):
@@ -73,9 +80,9 @@ class Steps:
 
     def report(self, path):
         """The table, the file, and the exit code."""
-        print(f"\n{'step':<28} {'verdict':<8} {'s':>6}  detail")
+        print(f"\n{'step':<30} {'verdict':<8} {'s':>6}  detail")
         for one in self.done:
-            print(f"{one['step']:<28} {one['verdict']:<8} {one['seconds']:>6.1f}  {one['detail']}")
+            print(f"{one['step']:<30} {one['verdict']:<8} {one['seconds']:>6.1f}  {one['detail']}")
         with open(path, "w") as out:
             json.dump({"time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), "steps": self.done}, out, indent=2)
         print(f"written to {path}")
