@@ -11,6 +11,10 @@ class Failed(Exception):
     """The step found something wrong."""
 
 
+class Late(Failed):
+    """It was not done in time."""
+
+
 class Skipped(Exception):
     """The step cannot be done here, and that is no fault: a tool or a card is missing."""
 
@@ -58,7 +62,7 @@ class Steps:
             text = re.sub(r"\x1b\[[0-9;]*m", "", process.communicate(timeout=left)[0])  # without colours
         except subprocess.TimeoutExpired:
             end(process)
-            raise Failed(f"not done after {left:.0f} s: {' '.join(command)}") from None
+            raise Late(f"not done after {left:.0f} s: {' '.join(command)}") from None
         if process.returncode not in codes:
             raise Failed(f"exit code {process.returncode} of {' '.join(command)}: {said(text)}")
         return text

@@ -15,7 +15,8 @@ class Coverage(RondoTest):
     def test_every_instruction_of_the_kernels_runs(self):
         env = {"LD_LIBRARY_PATH": os.environ["RONDO_GPUSIM"], "GPUSIM_COVERAGE": str(self.folder / "coverage"),
                "GPUSIM_COMPUTE": "8.0", "GPUSIM_DEVICES": "2", "RONDO_NEEDS_CUDA": "1"}
-        suite = subprocess.run([os.environ["RONDO_PARITY"]], env=os.environ | env, capture_output=True, text=True, timeout=300)
+        suite = subprocess.run([os.environ["RONDO_PARITY"]], env=os.environ | env, capture_output=True, text=True,
+                               timeout=300)
         self.assertEqual(suite.returncode, 0, suite.stdout + suite.stderr)
         self.trained("run", ranks=2, env=env, timeout=300, sets={
             "device.kind": "cuda", "train.max_steps": 2, "train.global_batch": 16, "energy.test_weeks": 1,
