@@ -243,6 +243,25 @@ TEST_CASE("work on slices runs once for each slice, after all ranks have started
   }
 }
 
+TEST_CASE("shared arenas hold every owner's slice") {
+  for (const std::string& algorithm : available_algorithms(world())) {
+    INFO(algorithm);
+    const auto transport = make_transport(algorithm, world());
+    const Arena arena = transport->allocate(20'000);
+    CHECK(transport->shares_memory() == !arena.peers.empty());
+    for (std::uint32_t round = 0; round < 20; ++round) {
+      const WordRange mine = slice_of({0, arena.own.size()}, world().rank(), world().size());
+      dawdle(round);
+      for (std::size_t i = mine.begin; i < mine.end; ++i) arena.own[i] = word(0, i, round);
+      transport->share(arena);
+      std::size_t wrong = 0;
+      for (std::size_t i = 0; i < arena.own.size(); ++i) wrong += arena.own[i] != word(0, i, round);
+      CHECK(wrong == 0);
+      transport->combine({}, {});
+    }
+  }
+}
+
 TEST_CASE("the end of a step: sums and maxima") {
   const int n = world().size(), me = world().rank();
   for (const std::string& algorithm : available_algorithms(world())) {

@@ -64,6 +64,7 @@ class BadMemory : public Transport {
   }
   bool progress() override { return inner_->progress(); }
   void finish() override { inner_->finish(); }
+  void share(const Arena& arena) override { inner_->share(arena); }
   void combine(std::span<std::uint32_t> sums, std::span<std::uint32_t> maxima) override {
     inner_->combine(sums, maxima);
   }

@@ -46,6 +46,12 @@ class Digest(OnGpus):
                                      sets={"exchange.bucket_bytes": bucket, "train.max_steps": 2}))
         self.assertEqual(len(digests), 1, digests)
 
+    def test_sharded_optimizer(self):
+        sets = {"train.max_steps": 2}
+        plain = self.on_gpus("plain", ranks=2, sets=sets)
+        for ranks in (2, 3):
+            self.assertEqual(self.on_gpus(f"sharded{ranks}", ranks=ranks, sets=sets | {"optimizer.sharded": True}), plain)
+
     def test_float32_sums_and_bfloat16_products(self):
         sets = {"train.max_steps": 2}
         exact = self.on_gpus("exact", ranks=2, sets=sets)

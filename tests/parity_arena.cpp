@@ -143,7 +143,8 @@ TEST_CASE("an optimizer decays weights but not biases, and corrects AdamW's mean
       const float *gradient = bench.in(g), *scale = bench.in(ones);
       for (int step = 0; step < 20; ++step) {
         const std::int64_t version = store.version();
-        optimizer->update({gradient, nullptr, scale}, step, 1e-2);
+        for (const BlockSpan span : {BlockSpan{0, 1}, BlockSpan{1, 3}})  // as two ranks would share the work
+          optimizer->update({gradient, nullptr, scale}, span, step, 1e-2);
         CHECK(store.version() != version);
         const auto corrected = [&](double beta) {
           return static_cast<float>(1 / (1 - std::pow(beta, step + 1)));

@@ -2,6 +2,8 @@
 
 import unittest
 
+import h5py
+
 from rondo_testing import ELECDEMAND, SOURCE, TINY, RondoTest, rows_of
 
 ALGORITHMS = ["shared", "ring", "mpi"]
@@ -45,6 +47,24 @@ class Promise(RondoTest):
     def test_many_micro_batches_a_rank(self):
         sets = {"train.micro_batches": 16, "train.global_batch": 64, "exchange.bucket_bytes": 4096}
         self.ways("run", [(None, sets), (2, sets), (3, sets), (4, sets), (3, sets | {"exchange.algorithm": "ring"})])
+
+    def test_sharded_optimizer(self):
+        """Who updates which weights does not show, nor in a checkpoint from which another number of ranks goes on."""
+        sets = {"checkpoint.every_steps": 20}
+        ways = [(None, sets)] + [(ranks, sets | {"optimizer.sharded": sharded, "exchange.algorithm": algorithm})
+                                 for ranks in (2, 3, 4) for sharded, algorithm in
+                                 ((True, "shared"), (False, "shared"), (True, "ring"), (True, "mpi"))]
+        self.ways("run", ways)
+        self.assertIn("sharded optimizer", self.log("run1", 0))
+        self.assertNotIn("sharded optimizer", self.log("run2", 0))
+        states = set()
+        for name in ("run0", "run1", "run2", "run7"):
+            with h5py.File(self.folder / name / "checkpoints/step-00000020.h5") as f:
+                states.add(tuple(f[part][layer][()].tobytes() for part in ("optimizer/mean", "optimizer/square", "average")
+                                 for layer in sorted(f[part])))
+        self.assertEqual(len(states), 1)
+        self.copy_until("run1", "resumed", 20)
+        self.assertEqual(self.trained("resumed", "--resume", ranks=3, sets=sets), self.digest(self.folder / "run0"))
 
     def test_redos(self):
         lines = rows_of(SOURCE / ELECDEMAND)

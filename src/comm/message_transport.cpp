@@ -48,6 +48,14 @@ void MessageTransport::finish() {
   }
 }
 
+void MessageTransport::share(const Arena& arena) {
+  RONDO_CHECK(jobs_.empty(), "share() while a reduction is pending");
+  for (int r = 0; r < size_; ++r) {
+    const WordRange slice = slice_of({0, arena.own.size()}, r, size_);
+    comm_.broadcast(std::as_writable_bytes(arena.own.subspan(slice.begin, slice.size())), r);
+  }
+}
+
 void MessageTransport::combine(std::span<std::uint32_t> sums, std::span<std::uint32_t> maxima) {
   RONDO_CHECK(jobs_.empty(), "combine() while a reduction is pending");
   combine_by_messages(comm_, mpi_, sums, maxima);

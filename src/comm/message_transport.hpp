@@ -24,6 +24,7 @@ class MessageTransport : public Transport {
   void start(WordRange range, SliceWork work) override;
   bool progress() override;
   void finish() override;
+  void share(const Arena& arena) override;
   void combine(std::span<std::uint32_t> sums, std::span<std::uint32_t> maxima) override;
 
  protected:

@@ -84,14 +84,30 @@ void NcclTransport::start(const Arena& arena, WordRange range, SumType type) {
   RONDO_CHECK(range.begin <= range.end && range.end <= arena.own.size(),
               "words [{}, {}) are not in arena {} of transport \"nccl\"", range.begin, range.end, arena.id);
   if (range.size() == 0) return;
-  pending_ = fmt::format("the all-reduce of words [{}, {}) of arena {}", range.begin, range.end, arena.id);
+  std::uint32_t* const data = arena.own.data() + range.begin;
+  const ncclDataType_t kind = type == SumType::int32 ? ncclInt32 : ncclFloat32;
+  queue(fmt::format("the all-reduce of words [{}, {}) of arena {}", range.begin, range.end, arena.id),
+        [&] { return ncclAllReduce(data, data, range.size(), kind, ncclSum, nccl_, stream_); });
+}
+
+void NcclTransport::queue(std::string what, const std::function<ncclResult_t()>& collective) {
+  pending_ = std::move(what);
   cuda(cudaEventRecord(ready_, compute_), "recording an event");
   cuda(cudaStreamWaitEvent(stream_, ready_, 0), "ordering two streams");
-  std::uint32_t* const data = arena.own.data() + range.begin;
-  settle(ncclAllReduce(data, data, range.size(), type == SumType::int32 ? ncclInt32 : ncclFloat32, ncclSum,
-                       nccl_, stream_),
-         pending_);
+  settle(collective(), pending_);
   cuda(cudaEventRecord(done_, stream_), "recording an event");
+}
+
+void NcclTransport::share(const Arena& arena) {
+  RONDO_CHECK(pending_.empty(), "share() while a reduction is pending");
+  for (int r = 0; r < comm_.size(); ++r) {
+    const WordRange slice = slice_of({0, arena.own.size()}, r, comm_.size());
+    std::uint32_t* const data = arena.own.data() + slice.begin;
+    if (slice.size() == 0) continue;
+    queue(fmt::format("the broadcast of words [{}, {}) of arena {}", slice.begin, slice.end, arena.id),
+          [&] { return ncclBroadcast(data, data, slice.size(), ncclInt32, r, nccl_, stream_); });
+  }
+  finish();
 }
 
 void NcclTransport::start(WordRange, SliceWork) {

@@ -9,6 +9,7 @@
 #include <cuda_runtime_api.h>
 #include <nccl.h>
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -33,10 +34,13 @@ class NcclTransport final : public Transport {
   void start(WordRange range, SliceWork work) override;
   bool progress() override;
   void finish() override;
+  void share(const Arena& arena) override;
   /// By MPI: these few words are on the host.
   void combine(std::span<std::uint32_t> sums, std::span<std::uint32_t> maxima) override;
 
  private:
+  /// Queues one collective behind what the backend's stream has been given so far.
+  void queue(std::string what, const std::function<ncclResult_t()>& collective);
   /// Waits until NCCL has taken what it was given; aborts the communicator and throws on error or deadline.
   void settle(ncclResult_t result, const std::string& what);
   [[noreturn]] void fail(const std::string& what, const std::string& why);

@@ -106,6 +106,17 @@ void SharedTransport::meet() {
   wait_for(&Board::rounds, rounds_, "join the end of a step");
 }
 
+void SharedTransport::share(const Arena& arena) {
+  RONDO_CHECK(started_ == reduced_, "share() while a reduction is pending");
+  meet();
+  for (int r = 0; r < size_; ++r) {
+    const WordRange slice = slice_of({0, arena.own.size()}, r, size_);
+    if (r != rank_)
+      std::memcpy(arena.own.data() + slice.begin, arena.peers[r] + slice.begin,
+                  slice.size() * sizeof(std::uint32_t));
+  }
+}
+
 // Two places alternate: a rank that writes round n + 2 has seen all ranks in round n + 1, so nobody reads
 // round n any more.
 std::uint32_t* SharedTransport::round_words(int rank) const {

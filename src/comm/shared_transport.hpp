@@ -21,11 +21,13 @@ class SharedTransport final : public Transport {
  public:
   explicit SharedTransport(MpiCommunicator& comm);
   std::string_view name() const override { return "shared"; }
+  bool shares_memory() const override { return true; }
   Arena allocate(std::size_t words) override;
   void start(const Arena& arena, WordRange range, SumType type) override;
   void start(WordRange range, SliceWork work) override;
   bool progress() override;
   void finish() override;
+  void share(const Arena& arena) override;
   void combine(std::span<std::uint32_t> sums, std::span<std::uint32_t> maxima) override;
 
  private:
@@ -37,7 +39,7 @@ class SharedTransport final : public Transport {
   struct Board {
     alignas(64) Count started;
     alignas(64) Count reduced;
-    alignas(64) Count rounds;  // of combine
+    alignas(64) Count rounds;  // of combine and share
   };
   struct Job {
     WordRange range;

@@ -152,9 +152,14 @@ void ConfigReader::field(const char* name, bool& value, Effect, const char*) {
 
 void ConfigReader::field(const char* name, std::string& value, const char* choices, Effect, const char*) {
   RONDO_CONFIG_NODE(name);
+  const std::vector<std::string> valid = split(choices, '|');
+  const bool is_switch = std::ranges::find(valid, "true") != valid.end();  // of three ways: auto|true|false
+  if (is_switch && node.is_boolean()) {
+    value = node.as_boolean()->get() ? "true" : "false";
+    return;
+  }
   if (!node.is_string()) ill_typed(at, name, "a string", node);
   value = node.as_string()->get();
-  const std::vector<std::string> valid = split(choices, '|');
   if (valid.empty() || std::ranges::find(valid, value) != valid.end()) return;
   input_error("{}: {} must be one of {}, not \"{}\"", at, name, fmt::join(valid, ", "), value);
 }

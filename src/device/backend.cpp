@@ -1,5 +1,7 @@
 #include "rondo/device/backend.hpp"
 
+#include <utility>
+
 #include "cpu/cpu_backend.hpp"
 #include "cuda.hpp"
 #include "rondo/core/config.hpp"
@@ -20,7 +22,8 @@ std::unique_ptr<Backend> make_backend(DeviceOptions& options, int local_rank, in
   if (options.kind == "auto") {
     const std::string reason = why_not("cuda");
     options.kind = reason.empty() ? "cuda" : "cpu";
-    if (built_with_cuda() && !reason.empty())
+    static bool said = false;  // benches make several
+    if (built_with_cuda() && !reason.empty() && !std::exchange(said, true))
       say(fmt::format("device.kind = \"auto\" takes the cpu: {}", reason));
   }
   if (const std::string reason = why_not(options.kind); !reason.empty())

@@ -8,7 +8,7 @@
 namespace rondo {
 
 int ParameterStore::add(std::string name, std::vector<std::int64_t> shape, Init init, bool decay) {
-  RONDO_CHECK(values_ == nullptr, "parameter {} added after allocation", name);
+  RONDO_CHECK(arena_ == nullptr, "parameter {} added after allocation", name);
   Parameter p{std::move(name), std::move(shape), init, decay, total_, 1};
   for (const std::int64_t n : p.shape) p.size *= n;
   total_ = p.end();
@@ -40,9 +40,10 @@ void ParameterStore::slide_gradients(std::int64_t begin) {
                     static_cast<std::size_t>(p->end() - p->offset - p->size) * sizeof(real));
 }
 
-void ParameterStore::allocate(Backend& backend, std::uint64_t seed) {
+void ParameterStore::allocate(Backend& backend, std::uint64_t seed, real* memory) {
   backend_ = &backend;
-  values_ = backend.allocate(static_cast<std::size_t>(total_) * sizeof(real));
+  if (memory == nullptr) values_ = backend.allocate(static_cast<std::size_t>(total_) * sizeof(real));
+  arena_ = memory != nullptr ? memory : static_cast<real*>(values_->data());
   for (std::size_t t = 0; t < list_.size(); ++t) {
     const Parameter& p = list_[t];
     const RandomStream stream{seed, Purpose::init, 0, static_cast<std::uint32_t>(t)};

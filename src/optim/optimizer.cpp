@@ -23,7 +23,7 @@ class AdamW : public Optimizer {
   }
 
  protected:
-  void apply(GradientView gradient, std::int64_t step, double rate) override {
+  void apply(GradientView gradient, BlockSpan blocks, std::int64_t step, double rate) override {
     const double t = static_cast<double>(step) + 1;
     const AdamWStep now{static_cast<float>(rate),
                         static_cast<float>(options_.beta1),
@@ -32,8 +32,9 @@ class AdamW : public Optimizer {
                         static_cast<float>(options_.weight_decay),
                         static_cast<float>(1 / (1 - std::pow(options_.beta1, t))),
                         static_cast<float>(1 / (1 - std::pow(options_.beta2, t)))};
-    backend_.adamw(store_.arena(), data(*mean_), data(*square_), gradient, store_.blocks(),
-                   block_decay_.data(), now);
+    const std::int64_t at = blocks.begin * kBlock;
+    backend_.adamw(store_.arena() + at, data(*mean_) + at, data(*square_) + at, gradient, blocks.count(),
+                   block_decay_.data() + blocks.begin, now);
   }
 
  private:
@@ -51,10 +52,11 @@ class Sgd : public Optimizer {
   }
 
  protected:
-  void apply(GradientView gradient, std::int64_t, double rate) override {
-    backend_.sgd(store_.arena(), data(*momentum_), gradient, store_.blocks(), block_decay_.data(),
-                 static_cast<float>(rate), static_cast<float>(options_.momentum),
-                 static_cast<float>(options_.weight_decay));
+  void apply(GradientView gradient, BlockSpan blocks, std::int64_t, double rate) override {
+    const std::int64_t at = blocks.begin * kBlock;
+    backend_.sgd(store_.arena() + at, data(*momentum_) + at, gradient, blocks.count(),
+                 block_decay_.data() + blocks.begin, static_cast<float>(rate),
+                 static_cast<float>(options_.momentum), static_cast<float>(options_.weight_decay));
   }
 
  private:
@@ -75,6 +77,8 @@ void OptimizerOptions::visit(Fields& f) {
   f.field("optimizer.warmup_steps", warmup_steps, {0}, bits, "steps of linear warm-up");
   f.field("optimizer.final_rate", final_rate, {0, 1}, bits, "share of the learning rate at the last step");
   f.field("optimizer.clip_norm", clip_norm, {0}, bits, "largest global gradient norm, 0 for no clipping");
+  f.field("optimizer.sharded", sharded, "auto|true|false", Effect::operational,
+          "each rank updates a share of the weights, all get them; auto: where ranks share memory");
   f.field("optimizer.average_decay", average_decay, {0, 0.999999}, bits,
           "decay of averaged weights, 0 for none");
 }
@@ -110,17 +114,24 @@ Optimizer::Optimizer(const OptimizerOptions& options, Backend& backend, Paramete
 }
 
 std::unique_ptr<Buffer> Optimizer::arena() {
-  return backend_.allocate(static_cast<std::size_t>(store_.values()) * sizeof(real));
+  auto buffer = backend_.allocate(static_cast<std::size_t>(store_.values()) * sizeof(real));
+  arenas_.push_back(data(*buffer));
+  return buffer;
 }
 
-void Optimizer::update(GradientView gradient, std::int64_t step, double rate) {
-  apply(gradient, step, rate);
+void Optimizer::update(GradientView gradient, BlockSpan blocks, std::int64_t step, double rate) {
+  const std::int64_t at = blocks.begin * kBlock;
+  if (gradient.values != nullptr) gradient.values += at;
+  if (gradient.fixed != nullptr) gradient.fixed += at;
+  gradient.block_scale += blocks.begin;
+  apply(gradient, blocks, step, rate);
   store_.touch();
   if (average_ == nullptr) return;
   // Early on the plain mean of all weights so far is the better average, so decay grows up to its value.
   const double t = static_cast<double>(step) + 1;
   const double decay = std::min(options_.average_decay, t / (t + 10));
-  backend_.average(data(*average_), store_.arena(), store_.values(), static_cast<float>(decay));
+  backend_.average(data(*average_) + at, store_.arena() + at, blocks.count() * kBlock,
+                   static_cast<float>(decay));
 }
 
 real* Optimizer::evaluation_weights() { return average_ != nullptr ? data(*average_) : store_.arena(); }

@@ -31,9 +31,10 @@ class Session {
     prepare();
     install_signal_requests();
     say(fmt::format(
-        "{} rank(s) on {} of {} micro-batches a step, {} exchange over {}, {} parameters, {} samples",
+        "{} rank(s) on {} of {} micro-batches a step, {} exchange over {}{}, {} parameters, {} samples",
         comm_.size(), backend_->name(), config_.train.micro_batches, trainer_->exchange().name(),
-        trainer_->transport().name(), trainer_->model().store().parameter_count(), trainer_->sampler().size));
+        trainer_->transport().name(), trainer_->sharded() ? ", sharded optimizer" : "",
+        trainer_->model().store().parameter_count(), trainer_->sampler().size));
     log_line(fmt::format("ready after {:.3f} s", now_s() - begin));
     if (loop() == kCheckpointAndStop) {
       say(fmt::format("stopped as asked at step {}; go on with: rondo train {} --run-dir {} --resume",
@@ -165,6 +166,7 @@ class Session {
   }
 
   void checkpoint(bool best) {
+    trainer_->collect();
     if (comm_.rank() != 0) return;
     writer_->wait();  // before the copy: one snapshot in memory is enough
     Snapshot snapshot;

@@ -22,6 +22,11 @@ const TrainOptions& checked(const TrainOptions& train, const Communicator& comm)
   return train;
 }
 
+bool shards(const OptimizerOptions& options, const Transport& transport, const Communicator& comm) {
+  if (comm.size() == 1 || options.sharded == "false") return false;
+  return options.sharded == "true" || transport.shares_memory();
+}
+
 }  // namespace
 
 Trainer::Trainer(RunConfig& config, Backend& backend, Communicator& comm)
@@ -36,10 +41,20 @@ Trainer::Trainer(RunConfig& config, Backend& backend, Communicator& comm)
       row_losses_(backend, static_cast<std::size_t>((assigned_.end - assigned_.begin) * model_.members() *
                                                     batch_rows())) {
   ParameterStore& store = model_.store();
-  store.allocate(backend, static_cast<std::uint64_t>(config.train.seed));
-  optimizer_ = make_optimizer(config.optimizer, backend, store);
   comm.set_timeout(config.exchange.timeout_s);
   transport_ = make_transport(config.exchange.algorithm, comm, backend);
+  my_blocks_ = {0, store.blocks()};
+  real* memory = nullptr;
+  if (shards(config.optimizer, *transport_, comm)) {
+    const auto values = static_cast<std::size_t>(store.values());
+    const WordRange mine = slice_of({0, values}, comm.rank(), comm.size());
+    my_blocks_ = {static_cast<std::int64_t>(mine.begin) / kBlock,
+                  static_cast<std::int64_t>(mine.end) / kBlock};
+    weights_ = transport_->allocate(values);
+    memory = reinterpret_cast<real*>(weights_.own.data());
+  }
+  store.allocate(backend, static_cast<std::uint64_t>(config.train.seed), memory);
+  optimizer_ = make_optimizer(config.optimizer, backend, store);
   exchange_ = make_exchange(config.exchange, backend, comm, *transport_, store, config.train.micro_batches);
 }
 
@@ -120,11 +135,13 @@ StepResult Trainer::step(const StepData& data, std::uint32_t request) {
   if (config_.optimizer.clip_norm > 0)
     factor = clip_factor(config_.optimizer.clip_norm, exchange_->block_squares(), result.norm);
   result.rate = scheduled_rate(config_.optimizer, steps_done_, config_.train.max_steps);
-  optimizer_->update(exchange_->gradient(factor), steps_done_, result.rate);
+  optimizer_->update(exchange_->gradient(factor), my_blocks_, steps_done_, result.rate);
   ++steps_done_;
-  result.times.optimizer = now_s() - begin;
+  const double updated = now_s();
+  if (sharded()) transport_->share(weights_);
+  result.times.optimizer = updated - begin;
   result.times.hidden = exchange_->times.hidden_s;
-  result.times.exposed = exchange_->times.exposed_s;
+  result.times.exposed = exchange_->times.exposed_s + (now_s() - updated);
   result.request = outcome.request;
   return result;
 }
@@ -143,6 +160,7 @@ std::vector<float> Trainer::predict_piece(std::span<const float> inputs, std::in
 }
 
 std::vector<float> Trainer::predict(Split split) {
+  if (optimizer_->averages()) collect(optimizer_->evaluation_weights());
   const Dataset& dataset = config_.task->dataset(split);
   const std::int64_t rows = batch_rows(), pieces = (dataset.size() + rows - 1) / rows;
   const std::int64_t per_piece = rows * model_.outputs();
@@ -164,6 +182,22 @@ std::vector<float> Trainer::predict(Split split) {
   for (std::size_t i = 0; i < all.size(); ++i)
     all[i] = std::bit_cast<float>(static_cast<std::uint32_t>(bits[i]));
   return all;
+}
+
+void Trainer::collect() {
+  for (real* arena : optimizer_->arenas()) collect(arena);
+}
+
+void Trainer::collect(real* arena) {
+  if (!sharded()) return;
+  for (int r = 0; r < comm_.size(); ++r) {
+    const WordRange slice = slice_of({0, weights_.own.size()}, r, comm_.size());
+    std::vector<real> values(slice.size());
+    const std::size_t bytes = values.size() * sizeof(real);
+    if (r == comm_.rank()) backend_.copy_out(values.data(), arena + slice.begin, bytes);
+    comm_.broadcast(std::as_writable_bytes(std::span(values)), r);
+    if (r != comm_.rank()) backend_.copy_in(arena + slice.begin, values.data(), bytes);
+  }
 }
 
 void Trainer::visit(StateVisitor& visitor) {

@@ -17,6 +17,12 @@ using real = RONDO_REAL;
 inline constexpr std::int64_t kBlock = 1024;
 inline std::int64_t blocks_for(std::int64_t values) { return (values + kBlock - 1) / kBlock; }
 
+/// Blocks [begin, end) of an arena.
+struct BlockSpan {
+  std::int64_t begin = 0, end = 0;
+  std::int64_t count() const { return end - begin; }
+};
+
 /// A row-major [rows, cols] view. Sequences have batch * time rows. Owns nothing.
 struct Matrix {
   real* data = nullptr;

@@ -9,13 +9,9 @@
 #include <vector>
 
 #include "rondo/core/state.hpp"
+#include "rondo/device/tensor.hpp"
 
 namespace rondo {
-
-/// A span of blocks that belongs to one tensor.
-struct BlockSpan {
-  std::int64_t begin, end;
-};
 
 class FixedPoint {
  public:

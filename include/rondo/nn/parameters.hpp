@@ -36,8 +36,9 @@ class ParameterStore {
   /// Ends a layer: gradients of the tensors added since the last call become ready together. Returns where
   /// the arena ends so far.
   std::int64_t end_layer();
-  /// Makes the value arena and fills it as a function of (seed, tensor, element). The backend outlives this.
-  void allocate(Backend& backend, std::uint64_t seed);
+  /// Makes the value arena and fills it as a function of (seed, tensor, element). The backend outlives this,
+  /// and so does `memory`, if the arena is to lie there: zeroed device memory of values() numbers.
+  void allocate(Backend& backend, std::uint64_t seed, real* memory = nullptr);
   /// Where gradients go: zeroed device memory that outlives this object's use, for values() numbers, or for
   /// largest_layer() if slide_gradients() follows the layers.
   void attach_gradients(real* memory) { gradients_ = memory, slide_ = 0; }
@@ -53,7 +54,7 @@ class ParameterStore {
     return (viewed_ != nullptr ? viewed_ : arena()) + list_[static_cast<std::size_t>(index)].offset;
   }
   real* gradient(int index) { return gradients_ + (list_[static_cast<std::size_t>(index)].offset - slide_); }
-  real* arena() { return static_cast<real*>(values_->data()); }
+  real* arena() { return arena_; }
 
   /// Lets layers see another arena of this layout (averaged weights) until view(nullptr).
   void view(real* other) { viewed_ = other, touch(); }
@@ -70,7 +71,8 @@ class ParameterStore {
   std::vector<std::int64_t> layer_ends_;
   std::int64_t total_ = 0, version_ = 0, slide_ = 0;
   Backend* backend_ = nullptr;
-  std::unique_ptr<Buffer> values_;
+  std::unique_ptr<Buffer> values_;  // unless the arena lies in somebody else's memory
+  real* arena_ = nullptr;
   real* gradients_ = nullptr;
   real* viewed_ = nullptr;
 };

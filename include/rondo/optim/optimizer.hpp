@@ -19,8 +19,9 @@ struct OptimizerOptions {
   double weight_decay = 0.01;                         ///< weights only, not biases and gains
   std::int64_t warmup_steps = 0;                      ///< linear from 0
   double final_rate = 0.0;                            ///< share of the learning rate that the cosine ends at
-  double clip_norm = 0.0;      ///< global norm that gradients are scaled down to; 0: no clipping
-  double average_decay = 0.0;  ///< exponential average of weights used for evaluation; 0: none
+  double clip_norm = 0.0;        ///< global norm that gradients are scaled down to; 0: no clipping
+  std::string sharded = "auto";  ///< each rank updates a share of the weights: auto, true or false
+  double average_decay = 0.0;    ///< exponential average of weights used for evaluation; 0: none
   void visit(class Fields& fields);
 };
 
@@ -36,16 +37,19 @@ class Optimizer {
  public:
   Optimizer(const OptimizerOptions& options, Backend& backend, ParameterStore& store);
   virtual ~Optimizer() = default;
-  /// Applies one update, `step` counted from 0; then the average of weights follows.
-  void update(GradientView gradient, std::int64_t step, double rate);
+  /// Applies one update to a span of blocks, `step` counted from 0; then the average of weights follows.
+  void update(GradientView gradient, BlockSpan blocks, std::int64_t step, double rate);
   /// The weights to evaluate with: the average where there is one.
   real* evaluation_weights();
   bool averages() const { return average_ != nullptr; }
+  /// Moments and average: arenas of the store's layout, up to date where update() has been.
+  const std::vector<real*>& arenas() const { return arenas_; }
   /// Moments as "optimizer/...", the average as "average/...".
   virtual void visit(StateVisitor& visitor);
 
  protected:
-  virtual void apply(GradientView gradient, std::int64_t step, double rate) = 0;
+  /// The gradient's numbers begin at the span's.
+  virtual void apply(GradientView gradient, BlockSpan blocks, std::int64_t step, double rate) = 0;
   std::unique_ptr<Buffer> arena();
   OptimizerOptions options_;
   Backend& backend_;
@@ -54,6 +58,7 @@ class Optimizer {
 
  private:
   std::unique_ptr<Buffer> average_;
+  std::vector<real*> arenas_;
 };
 
 std::unique_ptr<Optimizer> make_optimizer(const OptimizerOptions& options, Backend& backend,

@@ -44,6 +44,7 @@ class Trainer {
   Model& model() { return model_; }
   const Exchange& exchange() const { return *exchange_; }
   const Transport& transport() const { return *transport_; }
+  bool sharded() const { return !weights_.own.empty(); }
   std::int64_t steps_done() const { return steps_done_; }
 
   /// Runs step steps_done() on this rank's micro-batches. Collective. Throws InputError when gradients are
@@ -54,10 +55,14 @@ class Trainer {
   /// ranks.
   std::vector<float> predict(Split split);
 
+  /// Brings this rank's copy of the optimizer's state up to date where other ranks update it. Collective;
+  /// before visit() saves.
+  void collect();
   /// All state in a fixed order: a snapshot when saving, restored when loading.
   void visit(StateVisitor& visitor);
 
  private:
+  void collect(real* arena);
   void run_micro_batches(const StepData& data, double scale, StepTimes& times);
   void collect_losses(const StepData& data, double scale, std::vector<double>& losses);
   Pass pass(bool training);
@@ -73,6 +78,8 @@ class Trainer {
   DeviceArray<double> row_losses_;  // of this rank's micro-batches, [micro-batch, member, row]
   std::unique_ptr<Optimizer> optimizer_;
   std::unique_ptr<Transport> transport_;
+  Arena weights_;        // sharded: the weights, where the transport can give them to all ranks
+  BlockSpan my_blocks_;  // what this rank updates
   std::unique_ptr<Exchange> exchange_;
   std::int64_t steps_done_ = 0;
 };
