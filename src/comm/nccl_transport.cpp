@@ -17,6 +17,17 @@ void cuda(cudaError_t result, const char* what) {
   if (result != cudaSuccess) throw Error(fmt::format("{} failed: {}", what, cudaGetErrorString(result)));
 }
 
+void abort_with_deadline(ncclComm_t comm) {
+  if (comm == nullptr) return;
+  std::promise<void> aborted;
+  std::future<void> end = aborted.get_future();
+  std::thread([comm, aborted = std::move(aborted)]() mutable {
+    ncclCommAbort(comm);
+    aborted.set_value();
+  }).detach();
+  end.wait_for(std::chrono::duration<double>(kAbortTimeout));
+}
+
 }  // namespace
 
 NcclTransport::NcclTransport(MpiCommunicator& comm, Backend& backend)
@@ -38,7 +49,7 @@ NcclTransport::NcclTransport(MpiCommunicator& comm, Backend& backend)
 NcclTransport::~NcclTransport() {
   if (nccl_ != nullptr) {
     if (!pending_.empty() || std::uncaught_exceptions() > 0)
-      ncclCommAbort(nccl_);
+      abort_with_deadline(nccl_);
     else
       ncclCommDestroy(nccl_);
   }
@@ -49,15 +60,7 @@ NcclTransport::~NcclTransport() {
 
 void NcclTransport::fail(const std::string& what, const std::string& why) {
   const std::string detail = nccl_ == nullptr ? "" : ncclGetLastError(nccl_);
-  if (ncclComm_t lost = std::exchange(nccl_, nullptr); lost != nullptr) {
-    std::promise<void> aborted;
-    std::future<void> end = aborted.get_future();
-    std::thread([lost, aborted = std::move(aborted)]() mutable {
-      ncclCommAbort(lost);
-      aborted.set_value();
-    }).detach();
-    end.wait_for(std::chrono::duration<double>(kAbortTimeout));
-  }
+  abort_with_deadline(std::exchange(nccl_, nullptr));
   throw Error(fmt::format("rank {}: {}: {}{}{}; NCCL_DEBUG=INFO tells more", comm_.rank(), what, why,
                           detail.empty() ? "" : ": ", detail));
 }
