@@ -53,6 +53,7 @@ class Contender {
 
  private:
   double peak_of_all(Communicator& comm) {
+    comm.barrier();  // cores that share power or units measure it together
     const double mine = backend_->peak_flops(config_.train.precision == "bfloat16");
     std::uint64_t sums[2] = {static_cast<std::uint64_t>(mine), mine > 0 ? 0u : 1u};  // FLOP/s, unknown ones
     comm.sum(sums);

@@ -54,7 +54,8 @@ class Backend {
   virtual bool reads_host_memory() const = 0;
   /// The queue on which operations run in order: a cudaStream_t, or null.
   virtual void* stream() { return nullptr; }
-  /// FLOP/s that products could reach by the units and clocks of this device; 0 where that is not known.
+  /// FLOP/s that products could reach on this device: by its units and clocks, or measured on registers alone
+  /// (CPU, float32). 0 where that is not known.
   virtual double peak_flops(bool /*bfloat16*/) { return 0; }
 
   /// Zeroed memory, aligned to 64 bytes.

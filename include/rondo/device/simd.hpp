@@ -70,6 +70,11 @@ struct Simd {
   void (*sgd)(float* w, float* m, const float* g, std::size_t n, float rate, float momentum, float decay);
   /// average = decay * average + (1 - decay) * w
   void (*average)(float* average, const float* w, std::size_t n, float decay);
+
+  // -- the machine -------------------------------------------------------------------------------
+  /// `rounds` rounds of independent fused multiply-adds from registers, nothing else: what the units can do.
+  /// Returns how many floating point operations that were; `seed` and `result` keep them from being removed.
+  double (*fused_adds)(std::size_t rounds, float seed, float* result);
 };
 
 /// The best table that this machine can run. All give the same bits, so ONEDNN_MAX_CPU_ISA, which does change

@@ -13,6 +13,7 @@ class CpuBackend : public Backend {
   std::string name() const override { return "cpu"; }
   std::string numerics() override;
   bool reads_host_memory() const override { return true; }
+  double peak_flops(bool bfloat16) override;
   std::unique_ptr<Buffer> allocate(std::size_t bytes) override;
   void copy_in(void* device, const void* host, std::size_t bytes) override;
   void copy_out(void* host, const void* device, std::size_t bytes) override;
