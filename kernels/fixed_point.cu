@@ -2,7 +2,7 @@
 //
 // Shapes: q and g are arenas of blocks * kBlock values (arena.cuh); scales, max_bits, checksums and squares
 // one number a block. quantise: q = rint(g * scale), or is added to; max_bits[block] grows to the largest bit
-// pattern of |g|, and, unless that is null, checksums[block] becomes the sum of (2i + 1) * q[i] mod 2^32;
+// pattern of |g|, and, unless that is null, checksums[block] becomes q's (kChecksumPrime in tensor.hpp);
 // checksum: the latter alone. All are the CPU's integers. squares[block]: the sum in double precision of (g *
 // block_scale)^2: each thread its four values, then reduce.cuh's order. Cost in bytes a value: quantise 8,
 // adding 12; checksum and squares 4.
@@ -23,17 +23,28 @@ __device__ std::uint32_t fixed_of(float x) {
   return static_cast<std::uint32_t>(__float2int_rn(x));
 }
 
-// A thread's part of the checksum of its block.
+// A thread's part of the checksum of its block, in [0, 2^20 + 2^10). As 2^20 = 3 modulo the prime, what is
+// above 20 bits comes back three times.
 __device__ std::uint32_t weighted(const Pack<std::uint32_t, 4>& q) {
-  std::uint32_t sum = 0;
-  for (int j = 0; j < 4; ++j) sum += q.at[j] * (2 * (4 * threadIdx.x + static_cast<std::uint32_t>(j)) + 1);
-  return sum;
+  std::int64_t sum = std::int64_t{kChecksumPrime} << 25;  // so that it is not negative
+  for (int j = 0; j < 4; ++j)
+    sum += static_cast<std::int64_t>(static_cast<std::int32_t>(q.at[j])) *
+           (2 * (4 * static_cast<std::int32_t>(threadIdx.x) + j) + 1);
+  constexpr std::uint32_t low = (1u << 20) - 1;
+  const auto folded =
+      (static_cast<std::uint32_t>(sum) & low) + 3 * static_cast<std::uint32_t>(sum >> 20);  // below 2^28
+  return (folded & low) + 3 * (folded >> 20);
+}
+
+// The checksum of the block; every thread gets it.
+__device__ std::uint32_t block_checksum(const Pack<std::uint32_t, 4>& q, std::uint32_t* shared, int thread) {
+  return group_sum<kWarps>(weighted(q), shared, thread) % kChecksumPrime;
 }
 
 __global__ void checksum_kernel(const std::uint32_t* q, std::uint32_t* checksums) {
   __shared__ std::uint32_t shared[kWarps];
   const int thread = static_cast<int>(threadIdx.x);
-  const std::uint32_t sum = group_sum<kWarps>(weighted(load<4>(q, arena_pack())), shared, thread);
+  const std::uint32_t sum = block_checksum(load<4>(q, arena_pack()), shared, thread);
   if (thread == 0) checksums[blockIdx.x] = sum;
 }
 
@@ -53,7 +64,7 @@ __global__ void quantise_kernel(std::uint32_t* q, const float* g, const float* s
   store(q, i, sum);
   const int thread = static_cast<int>(threadIdx.x);
   if (checksums != nullptr) {
-    const std::uint32_t checksum = group_sum<kWarps>(weighted(sum), shared, thread);
+    const std::uint32_t checksum = block_checksum(sum, shared, thread);
     if (thread == 0) checksums[blockIdx.x] = checksum;
   }
   largest = block_max<kWarps>(largest, shared, thread);

@@ -133,9 +133,7 @@ void ReferenceBackend::quantise(std::uint32_t* q, const real* g, std::int64_t bl
   if (checksums != nullptr) checksum(q, blocks, checksums);
 }
 void ReferenceBackend::checksum(const std::uint32_t* q, std::int64_t blocks, std::uint32_t* checksums) {
-  std::fill_n(checksums, blocks, 0u);
-  for (std::int64_t i = 0; i < blocks * kBlock; ++i)
-    checksums[i / kBlock] += q[i] * static_cast<std::uint32_t>(2 * (i % kBlock) + 1);
+  for (std::int64_t b = 0; b < blocks; ++b) checksums[b] = reference::checksum({q + b * kBlock, kBlock});
 }
 void ReferenceBackend::block_squares(GradientView g, std::int64_t blocks, double* squares) {
   reference::block_squares(reference::scaled(g, blocks), squares);

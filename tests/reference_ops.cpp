@@ -195,6 +195,15 @@ std::int32_t to_fixed(float g, float scale) {
                        : static_cast<std::int32_t>(std::nearbyint(std::clamp(x, -0x1p31, kHigh)));
 }
 
+std::uint32_t checksum(std::span<const std::uint32_t> q) {
+  std::int64_t sum = 0;
+  for (std::size_t i = 0; i < q.size(); ++i) {
+    const std::int64_t value = static_cast<std::int32_t>(q[i]), weight = static_cast<std::int64_t>(2 * i + 1);
+    sum = (sum + value * weight) % kChecksumPrime;
+  }
+  return static_cast<std::uint32_t>((sum + kChecksumPrime) % kChecksumPrime);
+}
+
 std::uint32_t magnitude_bits(float g) { return std::bit_cast<std::uint32_t>(std::fabs(g)); }
 
 std::vector<double> scaled(GradientView g, std::int64_t blocks) {

@@ -48,6 +48,7 @@ void pinball_loss(Mat prediction, Mat target, Mat weights, std::span<const doubl
 std::int32_t to_fixed(float g, float scale);
 /// The bits of |g|.
 std::uint32_t magnitude_bits(float g);
+std::uint32_t checksum(std::span<const std::uint32_t> q);  ///< as kChecksumPrime says
 /// What the optimizer is to see: every gradient times its block's scale.
 std::vector<double> scaled(GradientView g, std::int64_t blocks);
 void block_squares(std::span<const double> g, double* squares);

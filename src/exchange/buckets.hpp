@@ -14,6 +14,7 @@ class Buckets {
       : values_(values), size_(std::max<std::int64_t>(1, bucket_bytes / 4 / kBlock) * kBlock) {}
 
   void begin() { sent_ = 0; }
+  std::int64_t bucket_of(std::int64_t block) const { return block * kBlock / size_; }
   /// Calls start(range) for every bucket that lies before `end` and has not been started.
   template <class Start>
   void ready(std::int64_t end, Start start) {

@@ -16,6 +16,13 @@ namespace {
 
 constexpr std::uint32_t kNotFinite = 0x7f800000;  // bits of |g| from here on are infinities and NaNs
 
+// Which rank found a wrong sum in which block, as the tail's one word: 0 is none.
+constexpr std::uint32_t kFaultBlocks = 1u << 20;
+std::uint32_t fault_word(int rank, std::size_t block) {
+  return static_cast<std::uint32_t>(rank + 1) * kFaultBlocks +
+         static_cast<std::uint32_t>(std::min<std::size_t>(block, kFaultBlocks - 1));
+}
+
 std::vector<BlockSpan> tensors_of(const ParameterStore& store) {
   std::vector<BlockSpan> spans;
   for (const Parameter& p : store.list()) spans.push_back({p.offset / kBlock, p.end() / kBlock});
@@ -39,6 +46,7 @@ class Exact : public Exchange {
         transport_(transport),
         store_(store),
         sums_(transport.allocate(static_cast<std::size_t>(store.values()))),
+        rank_(comm.rank()),
         fused_(!sums_.peers.empty() && comm.size() == micro_batches),
         buckets_(store.values(), options.bucket_bytes),
         fixed_(tensors_of(store), micro_batches),
@@ -69,7 +77,7 @@ class Exact : public Exchange {
   void begin() override {
     buckets_.begin();
     tail_.clear();
-    sums_are_good_ = true;
+    fault_ = 0;
     if (!fused_) {
       scales_.put({fixed_.scales(), blocks()});
       maxima_.clear();
@@ -95,11 +103,13 @@ class Exact : public Exchange {
     transport_.finish();
     if (!fused_) maxima_.get(tail_.maxima());
     if (!fused_ && !shares_memory()) verify();
-    tail_.combine(transport_, losses, request, sums_are_good_);
-    RONDO_CHECK(tail_.good(), "an all-reduce delivered wrong sums (checksum): bad memory or network");
-    StepOutcome outcome{Verdict::not_finite, tail_.losses(), tail_.request()};
+    tail_.combine(transport_, losses, request, fault_);
+    StepOutcome outcome{Verdict::not_finite, tail_.losses(), tail_.request(), {}};
     if (std::ranges::all_of(outcome.losses, [](double x) { return std::isfinite(x); }))
       outcome.verdict = judge();
+    if (const std::uint32_t fault = tail_.fault(); outcome.verdict == Verdict::corrupt)
+      outcome.corruption = {static_cast<int>(fault / kFaultBlocks) - 1,
+                            buckets_.bucket_of(fault % kFaultBlocks)};
     times.exposed_s += now_s() - start;
     return outcome;
   }
@@ -156,17 +166,18 @@ class Exact : public Exchange {
       simd().sum_all_i32(sums_.peers.data(), static_cast<int>(sums_.peers.size()), at, at + kSliceWords);
       std::uint32_t expected = 0;
       for (const std::uint32_t* checksums : checksums_.peers) expected += checksums[at / kSliceWords];
-      sums_are_good_ &= expected == simd().checksum(sums_.own.data() + at, kSliceWords);
+      if (expected % kChecksumPrime != simd().checksum(sums_.own.data() + at, kSliceWords))
+        fault_ = fault_word(rank_, at / kSliceWords);
     }
   }
 
-  // After a redo's first pass flagged blocks may have wrapped: sums mod 2^32 agree all the same.
   void verify() {
     backend_.checksum(sums_.own.data(), fixed_.blocks(), checksums_of_sums_.data());
     std::vector<std::uint32_t> got(blocks()), expected(blocks());
     checksums_of_sums_.get(got);
     backend_.copy_out(expected.data(), checksums_.own.data(), blocks() * sizeof(std::uint32_t));
-    sums_are_good_ = got == expected;
+    for (std::size_t b = 0; b < got.size(); ++b)
+      if (got[b] != expected[b] % kChecksumPrime) fault_ = fault_word(rank_, b);
   }
 
   void convert_and_sum(WordRange slice) {
@@ -183,7 +194,9 @@ class Exact : public Exchange {
     const auto maxima = tail_.maxima();
     const std::uint32_t largest = *std::ranges::max_element(maxima);
     if (largest >= kNotFinite) return Verdict::not_finite;
-    if (fixed_.refit_flagged(maxima)) return Verdict::redo;
+    if (fixed_.refit_flagged(maxima))
+      return Verdict::redo;  // sums may have overflowed, and checksums then differ
+    if (tail_.fault() != 0) return Verdict::corrupt;
     inverse_.resize(blocks());
     for (std::size_t b = 0; b < inverse_.size(); ++b)
       inverse_[b] = fixed_.inverse(static_cast<std::int64_t>(b));
@@ -195,10 +208,11 @@ class Exact : public Exchange {
   Transport& transport_;
   ParameterStore& store_;
   Arena sums_;  // fused: also the gradients, each block's sum takes their place
+  int rank_;
   bool fused_;
   std::unique_ptr<Buffer> layer_;  // gradients of one layer, until they are converted
   Arena checksums_;                // one a block
-  bool sums_are_good_ = true;
+  std::uint32_t fault_ = 0;        // found by this rank in this pass
   Buckets buckets_;
   FixedPoint fixed_;
   Tail tail_;

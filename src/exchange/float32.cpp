@@ -43,7 +43,7 @@ class Float32 : public Exchange {
   StepOutcome finish(std::span<const double> losses, std::uint32_t request) override {
     const double start = now_s();
     transport_.finish();
-    tail_.combine(transport_, losses, request, true);
+    tail_.combine(transport_, losses, request, 0);
     StepOutcome outcome{Verdict::commit, tail_.losses(), tail_.request()};
     if (!std::ranges::all_of(outcome.losses, [](double x) { return std::isfinite(x); }))
       outcome.verdict = Verdict::not_finite;

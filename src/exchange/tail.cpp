@@ -4,14 +4,15 @@
 
 namespace rondo {
 
-void Tail::combine(Transport& transport, std::span<const double> losses, std::uint32_t request, bool good) {
+void Tail::combine(Transport& transport, std::span<const double> losses, std::uint32_t request,
+                   std::uint32_t fault) {
   for (std::size_t i = 0; i < losses.size(); ++i) {
     const auto bits = std::bit_cast<std::uint64_t>(losses[i]);
     losses_[2 * i] = static_cast<std::uint32_t>(bits);
     losses_[2 * i + 1] = static_cast<std::uint32_t>(bits >> 32);
   }
   maxima_[maxima_.size() - 2] = request;
-  maxima_.back() = good ? 0 : 1;
+  maxima_.back() = fault;
   transport.combine(losses_, maxima_);
 }
 

@@ -18,11 +18,12 @@ class Tail {
   std::span<std::uint32_t> maxima() { return std::span(maxima_).first(maxima_.size() - 2); }
   void clear() { std::ranges::fill(maxima_, 0u); }
   /// Adds losses (a double is two words; all ranks but one add zeros, so the sum is its bits), this rank's
-  /// request (the greatest wins) and whether its part went well, then combines all.
-  void combine(Transport& transport, std::span<const double> losses, std::uint32_t request, bool good);
+  /// request and its fault, 0 for none (of each the greatest wins), then combines all.
+  void combine(Transport& transport, std::span<const double> losses, std::uint32_t request,
+               std::uint32_t fault);
   std::vector<double> losses() const;
   std::uint32_t request() const { return maxima_[maxima_.size() - 2]; }
-  bool good() const { return maxima_.back() == 0; }  ///< on every rank
+  std::uint32_t fault() const { return maxima_.back(); }
 
  private:
   std::vector<std::uint32_t> maxima_, losses_;

@@ -125,6 +125,11 @@ class Session {
       const std::int64_t done = trainer_->steps_done();
       const double speed = static_cast<double>(samples) / (now_s() - since);
       progress.update(done, result.loss, speed);
+      for (const Corruption& found : result.wrong)
+        warn(
+            fmt::format("step {}: rank {} found wrong sums in bucket {} (checksum): memory or network erred; "
+                        "computed again",
+                        done, found.rank, found.bucket));
       if (result.redos > 0) log_line(fmt::format("step {}: redone with new exponents", done));
       if (done % config_.train.log_every == 0 || done == last) {
         note(result, speed);

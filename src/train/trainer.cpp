@@ -13,6 +13,8 @@ Assignment assignment(std::int64_t micro_batches, int rank, int size) {
 
 namespace {
 
+constexpr std::size_t kMaxPasses = 4;  // with wrong sums: chance does not strike so often
+
 const TrainOptions& checked(const TrainOptions& train, const Communicator& comm) {
   if (comm.size() > train.micro_batches)
     input_error(
@@ -115,14 +117,23 @@ StepResult Trainer::step(const StepData& data, std::uint32_t request) {
   exchange_->times = {};
   StepOutcome outcome;
   const double scale = 1.0 / static_cast<double>(sampler_.samples(steps_done_) * model_.outputs());
-  for (;; ++result.redos) {
+  for (;;) {
     std::vector<double> losses(static_cast<std::size_t>(config_.train.micro_batches));
     exchange_->begin();
     run_micro_batches(data, scale, result.times);
     collect_losses(data, scale, losses);
     outcome = exchange_->finish(losses, request);
-    if (outcome.verdict != Verdict::redo) break;
-    RONDO_CHECK(result.redos == 0, "a second redo: micro-batches did not repeat their bits");
+    if (outcome.verdict == Verdict::corrupt) {
+      result.wrong.push_back(outcome.corruption);
+      RONDO_CHECK(
+          result.wrong.size() < kMaxPasses,
+          "bucket {}: rank {} found wrong sums (checksum) {} times in one step: its memory or network is bad",
+          outcome.corruption.bucket, outcome.corruption.rank, kMaxPasses);
+    } else if (outcome.verdict == Verdict::redo) {
+      RONDO_CHECK(++result.redos == 1, "a second redo: micro-batches did not repeat their bits");
+    } else {
+      break;
+    }
   }
   if (outcome.verdict == Verdict::not_finite)
     input_error(

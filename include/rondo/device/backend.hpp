@@ -122,7 +122,7 @@ class Backend {
 
   // -- exchange and optimizer, on whole arenas of n = blocks * kBlock values -------------------------
   /// q (+)= rint(g * scales[block]) and max_bits[block] = max(max_bits[block], bits of |g|). Unless it is
-  /// null, checksums[block] = sum over the block of (2i + 1) * q[i], mod 2^32.
+  /// null, checksums[block] = q's (kChecksumPrime).
   virtual void quantise(std::uint32_t* q, const real* g, std::int64_t blocks, const float* scales, bool add,
                         std::uint32_t* max_bits, std::uint32_t* checksums) = 0;
   /// The same checksums of what is there.

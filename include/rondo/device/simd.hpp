@@ -36,7 +36,7 @@ struct Simd {
   /// may be the same memory as from[r][i]. Returns the largest bit pattern of |from[r][i]|.
   std::uint32_t (*quantise_sum)(std::uint32_t* const* to, const float* const* from, int ranks,
                                 std::size_t begin, std::size_t end, float scale);
-  /// Sum over i of (2i + 1) * q[i], mod 2^32: the checksum of a sum is the sum of checksums.
+  /// The checksum of q as kChecksumPrime says. n <= 2^20.
   std::uint32_t (*checksum)(const std::uint32_t* q, std::size_t n);
   /// g = q * scale
   void (*dequantise)(float* g, const std::uint32_t* q, std::size_t n, float scale);

@@ -17,6 +17,13 @@ using real = RONDO_REAL;
 inline constexpr std::int64_t kBlock = 1024;
 inline std::int64_t blocks_for(std::int64_t values) { return (values + kBlock - 1) / kBlock; }
 
+/// The checksum of a block of int32 is the sum of (2i + 1) * q[i], i from 0, in exact integers, modulo this
+/// prime. The checksum of a sum is then the sum of checksums, as long as nothing overflows, and 4096 of them
+/// add up in 32 bits. Whatever changes one or two values of a block changes it (2i + 1 is smaller than the
+/// prime, and so is 2(i + j + 1)); what changes more goes unseen once in a million times. Sums mod 2^32 will
+/// not do: they do not see two top bits that flip.
+inline constexpr std::uint32_t kChecksumPrime = 1048573;  // 2^20 - 3
+
 /// Blocks [begin, end) of an arena.
 struct BlockSpan {
   std::int64_t begin = 0, end = 0;

@@ -28,7 +28,14 @@ struct ExchangeOptions {
 enum class Verdict {
   commit,      ///< gradients are the same on every rank and may be applied
   redo,        ///< run the step's micro-batches again: some blocks got new exponents
+  corrupt,     ///< run them again: a sum did not fit its checksum, and nothing else has changed
   not_finite,  ///< a gradient or loss is NaN or infinite: apply nothing
+};
+
+/// Where a sum was found wrong, one place of perhaps several.
+struct Corruption {
+  int rank = 0;  ///< who found it: the owner of the slice in shared memory, a receiver of messages
+  std::int64_t bucket = 0;
 };
 
 /// What every rank knows after finish().
@@ -36,6 +43,7 @@ struct StepOutcome {
   Verdict verdict = Verdict::commit;
   std::vector<double> losses;  ///< of every micro-batch of the global batch
   std::uint32_t request = 0;   ///< the greatest that any rank made
+  Corruption corruption = {};  ///< after `corrupt`
 };
 
 class Exchange {

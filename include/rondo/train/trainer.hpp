@@ -22,7 +22,8 @@ enum Request : std::uint32_t { kNoRequest = 0, kCheckpoint = 1, kCheckpointAndSt
 struct StepResult {
   double loss = 0;  ///< mean over the global batch's samples and outputs
   double rate = 0, norm = 0;
-  int redos = 0;
+  int redos = 0;                  ///< passes with new exponents: 0 or 1
+  std::vector<Corruption> wrong;  ///< of each pass whose sums were wrong, and which was therefore repeated
   std::uint32_t request = kNoRequest;
   StepTimes times;
 };
