@@ -8,6 +8,7 @@
 #include "rondo/core/error.hpp"
 #include "rondo/tasks/registry.hpp"
 #include "rondo/train/step_bench.hpp"
+#include "rondo/train/step_trace.hpp"
 
 namespace rondo {
 
@@ -38,7 +39,7 @@ namespace {
 
 struct StepOptions {
   StepBench bench;
-  std::string json;
+  std::string json, trace;
 };
 
 constexpr std::pair<const char*, double StepTimes::*> kPhases[] = {
@@ -77,6 +78,31 @@ void print(const nlohmann::ordered_json& way) {
              share.is_null() ? "n/a" : fmt::format("{:.2f} %", 100 * share.get<double>()));
 }
 
+void print(const std::vector<BucketFigures>& buckets) {
+  fmt::print("\n# buckets, us since the step began; exposed: nothing left to compute meanwhile\n");
+  fmt::print("{:<14} {:>10} {:>10} {:>10} {:>10} {:>10} {:>10}\n", "bucket", "bytes", "ready", "done",
+             "hidden", "exposed", "of it skew");
+  for (std::size_t i = 0; i < buckets.size(); ++i) {
+    const BucketFigures& b = buckets[i];
+    fmt::print("{:<14} {:>10} {:>10.1f} {:>10.1f} {:>10.1f} {:>10.1f} {:>10.1f}\n",
+               b.bytes == 0 ? "control word" : fmt::format("{}", i),
+               b.bytes == 0 ? "" : fmt::format("{}", b.bytes), b.ready, b.done, b.hidden, b.transfer + b.skew,
+               b.skew);
+  }
+}
+
+nlohmann::ordered_json json_of(const std::vector<BucketFigures>& buckets) {
+  auto rows = nlohmann::ordered_json::array();
+  for (const BucketFigures& b : buckets)
+    rows.push_back({{"bytes", b.bytes},
+                    {"ready_us", b.ready},
+                    {"done_us", b.done},
+                    {"hidden_us", b.hidden},
+                    {"transfer_us", b.transfer},
+                    {"skew_us", b.skew}});
+  return rows;
+}
+
 // Ratios of neighbouring turns: whatever else the machine did hit both.
 MedianWithLimits step_ratio(const StepFigures& a, const StepFigures& b) {
   std::vector<double> ratios;
@@ -87,10 +113,15 @@ MedianWithLimits step_ratio(const StepFigures& a, const StepFigures& b) {
 int run_step(const StepOptions& options) {
   Communicator& comm = world();
   const std::vector<StepFigures> ways = bench_step(options.bench, comm, make_task);
+  const StepTrace trace = gather_trace(ways[0].spans, comm);
   if (comm.rank() != 0) return 0;
   nlohmann::ordered_json json = summary(ways[0], comm.size());
   fmt::print("# {} rank(s), medians over {} steps, seen by rank 0\n", comm.size(), ways[0].wall.size());
   print(json);
+  const std::vector<BucketFigures> buckets = waterfall(trace);
+  json["buckets"] = json_of(buckets);
+  if (comm.size() > 1) print(buckets);
+  if (!options.trace.empty()) write_chrome_trace(options.trace, trace);
   if (ways.size() == 2) {
     const bool alone = options.bench.alone;
     nlohmann::ordered_json other = summary(ways[1], alone ? 1 : comm.size());
@@ -134,6 +165,8 @@ Command add_bench(CLI::App& app) {
       ->allow_extra_args(false);
   step->add_flag("--alone", options->bench.alone,
                  "measure rank 0 alone with its share of the batch beside it: how well ranks scale");
+  step->add_option("--trace", options->trace,
+                   "write the last steps of all ranks to this file, for ui.perfetto.dev or chrome://tracing");
   step->add_option("--json", options->json, "write the figures to this file");
   const Command comm = add_bench_comm(*sub), kernels = add_bench_kernels(*sub);
   return {sub, [step, options, comm, kernels] {

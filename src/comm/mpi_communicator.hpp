@@ -38,6 +38,7 @@ class MpiCommunicator final : public Communicator {
   void broadcast(std::span<std::byte> data, int root) override;
   std::vector<std::string> gather_texts(const std::string& mine) override;
   void sum(std::span<std::uint64_t> values) override;
+  double clock_ahead_s() override;
   [[noreturn]] void abort(int code) override;
 
   /// A communicator of the same ranks, for one transport's messages. Freed with this object. Collective.

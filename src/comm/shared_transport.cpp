@@ -4,7 +4,9 @@
 #include <cstring>
 #include <new>
 
+#include "rondo/core/clock.hpp"
 #include "rondo/core/error.hpp"
+#include "rondo/core/trace.hpp"
 #include "rondo/device/simd.hpp"
 
 namespace rondo {
@@ -51,6 +53,7 @@ void SharedTransport::start(WordRange range, SliceWork work) {
 }
 
 void SharedTransport::push(Job job) {
+  if (trace() != nullptr) in_flight_.push_back({job.range.size(), now_s()});
   jobs_.push_back(std::move(job));
   boards_[rank_]->started.store(++started_, std::memory_order_release);
 }
@@ -61,12 +64,22 @@ bool SharedTransport::reached(Count Board::*counter, std::uint64_t value) const 
   });
 }
 
+void SharedTransport::note_done() {
+  while (!in_flight_.empty() && reached(&Board::reduced, started_ - in_flight_.size() + 1)) {
+    const auto [words, since] = in_flight_.front();
+    note_span(Phase::bucket, static_cast<std::int64_t>(started_ - in_flight_.size()), since, now_s(),
+              static_cast<std::uint32_t>(words * sizeof(std::uint32_t)));
+    in_flight_.pop_front();
+  }
+}
+
 bool SharedTransport::progress() {
   while (!jobs_.empty() && reached(&Board::started, reduced_ + 1)) {
     run(jobs_.front());
     jobs_.pop_front();
     boards_[rank_]->reduced.store(++reduced_, std::memory_order_release);
   }
+  note_done();
   return jobs_.empty() && reached(&Board::reduced, started_);
 }
 
@@ -84,6 +97,10 @@ void SharedTransport::finish() {
   while (!jobs_.empty()) {
     wait_for(&Board::started, reduced_ + 1, "start a reduction");
     progress();
+  }
+  while (!in_flight_.empty()) {
+    wait_for(&Board::reduced, started_ - in_flight_.size() + 1, "reduce a slice");
+    note_done();
   }
   wait_for(&Board::reduced, started_, "reduce a slice");
 }

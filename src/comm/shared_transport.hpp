@@ -47,6 +47,10 @@ class SharedTransport final : public Transport {
     int arena = 0;
     SumType type = SumType::int32;
   };
+  struct InFlight {
+    std::size_t words;
+    double since;
+  };
 
   void push(Job job);
   void run(const Job& job);
@@ -54,6 +58,7 @@ class SharedTransport final : public Transport {
   void meet();
   /// Waits until every rank's counter has reached `value`.
   void wait_for(Count Board::*counter, std::uint64_t value, const char* what);
+  void note_done();
   bool reached(Count Board::*counter, std::uint64_t value) const;
   std::uint32_t* round_words(int rank) const;
 
@@ -64,6 +69,7 @@ class SharedTransport final : public Transport {
   std::vector<Mapping> memory_;                     // [arena]
   std::vector<std::vector<std::uint32_t*>> peers_;  // [arena][rank]
   std::vector<std::size_t> words_;                  // [arena]
+  std::deque<InFlight> in_flight_;                  // started here, not known to be done
   std::deque<Job> jobs_;                            // started here, own slice not yet reduced
   std::uint64_t started_ = 0, reduced_ = 0, rounds_ = 0;
   Mapping round_memory_;  // [rank][2][round_capacity_] words

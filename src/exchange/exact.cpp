@@ -7,6 +7,7 @@
 #include "rondo/core/clock.hpp"
 #include "rondo/core/error.hpp"
 #include "rondo/core/log.hpp"
+#include "rondo/core/trace.hpp"
 #include "rondo/device/array.hpp"
 #include "rondo/exchange/fixed_point.hpp"
 #include "tail.hpp"
@@ -95,12 +96,15 @@ class Exact : public Exchange {
       transport_.progress();
     }
     if (whole) next_micro_batch();
-    times.hidden_s += now_s() - start;
+    const double stop = now_s();
+    times.hidden_s += stop - start;
+    note_span(Phase::exchange, index, start, stop);
   }
 
   StepOutcome finish(std::span<const double> losses, std::uint32_t request) override {
     const double start = now_s();
     transport_.finish();
+    note_span(Phase::wait, 0, start, now_s());
     if (!fused_) maxima_.get(tail_.maxima());
     if (!fused_ && !shares_memory()) verify();
     tail_.combine(transport_, losses, request, fault_);

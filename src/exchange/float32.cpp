@@ -5,6 +5,7 @@
 #include "buckets.hpp"
 #include "exact.hpp"
 #include "rondo/core/clock.hpp"
+#include "rondo/core/trace.hpp"
 #include "rondo/device/array.hpp"
 #include "tail.hpp"
 
@@ -37,12 +38,15 @@ class Float32 : public Exchange {
     const double start = now_s();
     buckets_.ready(end, [&](WordRange bucket) { transport_.start(gradients_, bucket, SumType::float32); });
     transport_.progress();
-    times.hidden_s += now_s() - start;
+    const double stop = now_s();
+    times.hidden_s += stop - start;
+    note_span(Phase::exchange, index, start, stop);
   }
 
   StepOutcome finish(std::span<const double> losses, std::uint32_t request) override {
     const double start = now_s();
     transport_.finish();
+    note_span(Phase::wait, 0, start, now_s());
     tail_.combine(transport_, losses, request, 0);
     StepOutcome outcome{Verdict::commit, tail_.losses(), tail_.request()};
     if (!std::ranges::all_of(outcome.losses, [](double x) { return std::isfinite(x); }))

@@ -2,6 +2,9 @@
 
 #include <bit>
 
+#include "rondo/core/clock.hpp"
+#include "rondo/core/trace.hpp"
+
 namespace rondo {
 
 void Tail::combine(Transport& transport, std::span<const double> losses, std::uint32_t request,
@@ -13,7 +16,9 @@ void Tail::combine(Transport& transport, std::span<const double> losses, std::ui
   }
   maxima_[maxima_.size() - 2] = request;
   maxima_.back() = fault;
+  const double begin = now_s();
   transport.combine(losses_, maxima_);
+  note_span(Phase::control, 0, begin, now_s());
 }
 
 std::vector<double> Tail::losses() const {

@@ -11,6 +11,7 @@ namespace rondo {
 namespace {
 
 constexpr std::int64_t kBlockSteps = 16, kWarmUp = 4;  // steps of a turn that count, and before them
+constexpr std::int64_t kTracedTurns = 3;
 constexpr double kDataTimeout = 600;
 
 // One way to train: a configuration on some ranks.
@@ -33,8 +34,9 @@ class Contender {
   }
 
   // The first turn touches all memory for the first time: it does not count.
-  void turn(bool counts) {
+  void turn(bool counts, bool traced) {
     for (std::int64_t step = -kWarmUp; step < kBlockSteps; ++step) {
+      trace() = traced && step >= 0 ? &figures_.spans : nullptr;
       const double begin = now_s();
       const StepData& data = loader_->next(kDataTimeout);
       const double waited = now_s() - begin;
@@ -42,8 +44,12 @@ class Contender {
       if (step < 0 || !counts) continue;
       result.times.data = waited;
       figures_.times.push_back(result.times);
-      figures_.wall.push_back(now_s() - begin);
+      const double end = now_s();
+      figures_.wall.push_back(end - begin);
+      note_span(Phase::data, 0, begin, begin + waited);
+      note_span(Phase::step, trainer_->steps_done() - 1, begin, end);
     }
+    trace() = nullptr;
     if (!counts) return;
     std::vector<double> block(figures_.wall.end() - kBlockSteps, figures_.wall.end());
     figures_.blocks.push_back(median_with_limits(block).median);
@@ -112,7 +118,7 @@ std::vector<StepFigures> bench_step(const StepBench& bench, Communicator& comm, 
   for (std::int64_t turn = -1; turn < turns; ++turn)
     for (std::size_t way = 0; way < ways; ++way) {
       comm.barrier();  // ranks without a part in this turn sleep at the next one
-      if (way < contenders.size()) contenders[way]->turn(turn >= 0);
+      if (way < contenders.size()) contenders[way]->turn(turn >= 0, way == 0 && turn >= turns - kTracedTurns);
     }
   comm.barrier();
   std::vector<StepFigures> figures;

@@ -4,6 +4,7 @@
 
 #include "rondo/core/clock.hpp"
 #include "rondo/core/error.hpp"
+#include "rondo/core/trace.hpp"
 
 namespace rondo {
 
@@ -84,10 +85,13 @@ void Trainer::run_micro_batches(const StepData& data, double scale, StepTimes& t
     run.first_sample = host.micro_batch * host.rows;
     run.samples = host.rows;
     run.gradients_ready = [&](std::int64_t end) { exchange_->ready(end, i, count); };
-    const double begin = now_s(), hidden = exchange_->times.hidden_s, forward = times.forward;
+    const double begin = now_s(), hidden = exchange_->times.hidden_s, forward_before = times.forward;
     model_.train(run, batch, static_cast<real>(scale), row_losses_.data() + i * model_.members() * host.rows,
                  times.forward);
-    times.backward += now_s() - begin - (exchange_->times.hidden_s - hidden) - (times.forward - forward);
+    const double end = now_s(), forward = times.forward - forward_before;
+    times.backward += end - begin - (exchange_->times.hidden_s - hidden) - forward;
+    note_span(Phase::forward, host.micro_batch, begin, begin + forward);
+    note_span(Phase::backward, host.micro_batch, begin + forward, end);
   }
 }
 
@@ -150,9 +154,12 @@ StepResult Trainer::step(const StepData& data, std::uint32_t request) {
   ++steps_done_;
   const double updated = now_s();
   if (sharded()) transport_->share(weights_);
+  const double shared = now_s();
+  note_span(Phase::optimizer, 0, begin, updated);
+  if (sharded()) note_span(Phase::share, 0, updated, shared);
   result.times.optimizer = updated - begin;
   result.times.hidden = exchange_->times.hidden_s;
-  result.times.exposed = exchange_->times.exposed_s + (now_s() - updated);
+  result.times.exposed = exchange_->times.exposed_s + (shared - updated);
   result.request = outcome.request;
   return result;
 }

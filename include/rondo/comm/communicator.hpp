@@ -37,6 +37,10 @@ class Communicator {
   /// Element-wise sum mod 2^64, in place: exact, whatever the order. Also gathers: zeros elsewhere.
   virtual void sum(std::span<std::uint64_t> values) = 0;
 
+  /// How far this rank's now_s() is ahead of rank 0's, to within half a round trip; 0 where that cannot be
+  /// told from none. Collective.
+  virtual double clock_ahead_s() = 0;
+
   /// Ends all ranks at once with this exit code.
   [[noreturn]] virtual void abort(int code) = 0;
   virtual double timeout_s() const = 0;

@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "rondo/core/trace.hpp"
 #include "rondo/train/trainer.hpp"
 
 namespace rondo {
@@ -24,6 +25,7 @@ struct StepFigures {
   std::vector<StepTimes> times;  ///< one a step
   std::vector<double> wall;      ///< whole steps
   std::vector<double> blocks;    ///< median step of every block of steps
+  std::vector<Span> spans;       ///< of the last steps of the first way
 };
 
 /// Trains without writing anything and gives the figures of each way, one or two. Two ways take turns of a
