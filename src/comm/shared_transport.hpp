@@ -6,11 +6,11 @@
 /// later jobs without waiting for its peers' earlier ones, because pending ranges do not overlap.
 #pragma once
 
-#include <atomic>
 #include <cstdint>
 #include <deque>
 #include <vector>
 
+#include "boards.hpp"
 #include "mapping.hpp"
 #include "mpi_communicator.hpp"
 #include "rondo/comm/transport.hpp"
@@ -31,16 +31,6 @@ class SharedTransport final : public Transport {
   void combine(std::span<std::uint32_t> sums, std::span<std::uint32_t> maxima) override;
 
  private:
-  using Count = std::atomic<std::uint64_t>;
-  static_assert(Count::is_always_lock_free, "atomics between processes must not need a lock");
-
-  /// What one rank tells the others. Written by that rank only; a line per counter, so that a rank that
-  /// polls one does not disturb the others.
-  struct Board {
-    alignas(64) Count started;
-    alignas(64) Count reduced;
-    alignas(64) Count rounds;  // of combine and share
-  };
   struct Job {
     WordRange range;
     SliceWork work;  // of the slice; empty for a sum
@@ -52,15 +42,11 @@ class SharedTransport final : public Transport {
   void run(const Job& job);
   /// Announces this rank's round and waits for everybody's; what was written before is then seen by all.
   void meet();
-  /// Waits until every rank's counter has reached `value`.
-  void wait_for(Count Board::*counter, std::uint64_t value, const char* what);
-  bool reached(Count Board::*counter, std::uint64_t value) const;
   std::uint32_t* round_words(int rank) const;
 
   MpiCommunicator& comm_;
   int rank_, size_;
-  Mapping board_memory_;
-  std::vector<Board*> boards_;                      // [rank]
+  Boards boards_;                                   // started, reduced: jobs; rounds: of combine and share
   std::vector<Mapping> memory_;                     // [arena]
   std::vector<std::vector<std::uint32_t*>> peers_;  // [arena][rank]
   std::vector<std::size_t> words_;                  // [arena]

@@ -80,8 +80,8 @@ inline constexpr std::size_t kSliceWords = 1024;
 /// the range's begin, sizes as equal as whole blocks allow.
 WordRange slice_of(WordRange range, int rank, int size);
 
-/// For host memory: "auto" (shared on one node, else ring), "shared", "ring" or "mpi". InputError where it
-/// cannot work here.
+/// For host memory: "shared" (one node), "ring" and "hierarchical" (large messages), "tree" (small ones),
+/// "mpi", or "auto": shared on one node, else hierarchical. InputError where it cannot work here.
 std::unique_ptr<Transport> make_transport(const std::string& algorithm, Communicator& comm);
 /// For memory of a backend: that, or "nccl", which is "auto" between GPUs.
 std::unique_ptr<Transport> make_transport(const std::string& algorithm, Communicator& comm,

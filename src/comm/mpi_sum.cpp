@@ -1,11 +1,11 @@
-#include "mpi_transport.hpp"
+#include "mpi_sum.hpp"
 
 #include <algorithm>
 #include <utility>
 
 namespace rondo {
 
-MessageTransport::Advance MpiTransport::advance(const Job& job) {
+Advance MpiSum::advance(const SumJob& job) {
   if (request_ == MPI_REQUEST_NULL) {
     const std::size_t count = std::min(kMpiBytes / sizeof(std::uint32_t), job.words - at_);
     mpi_check(MPI_Iallreduce(MPI_IN_PLACE, job.data + at_, static_cast<int>(count),
@@ -14,9 +14,7 @@ MessageTransport::Advance MpiTransport::advance(const Job& job) {
     at_ += count;
     return Advance::moved;
   }
-  int done = 0;
-  mpi_check(MPI_Test(&request_, &done, MPI_STATUS_IGNORE), "MPI_Test");
-  if (done == 0) return Advance::waiting;
+  if (!completed(request_)) return Advance::waiting;
   if (at_ < job.words) return Advance::moved;
   at_ = 0;
   return Advance::done;
