@@ -20,13 +20,15 @@ Advance MpiSum::advance(const SumJob& job) {
   return Advance::done;
 }
 
-void mpi_all_reduce(Communicator& comm, std::span<std::uint32_t> words, SumType type) {
-  for (std::size_t at = 0; at < words.size();) {
-    const std::size_t count = std::min(kMpiBytes / sizeof(std::uint32_t), words.size() - at);
+void mpi_all_reduce(Communicator& comm, const std::uint32_t* from, std::span<std::uint32_t> to,
+                    SumType type) {
+  for (std::size_t at = 0; at < to.size();) {
+    const std::size_t count = std::min(kMpiBytes / sizeof(std::uint32_t), to.size() - at);
     const MPI_Datatype kind = type == SumType::int32 ? MPI_UINT32_T : MPI_FLOAT;
-    mpi_check(MPI_Allreduce(MPI_IN_PLACE, words.data() + at, static_cast<int>(count), kind, MPI_SUM,
-                            dynamic_cast<MpiCommunicator&>(comm).handle()),
-              "MPI_Allreduce");
+    mpi_check(
+        MPI_Allreduce(from == to.data() ? MPI_IN_PLACE : from + at, to.data() + at, static_cast<int>(count),
+                      kind, MPI_SUM, dynamic_cast<MpiCommunicator&>(comm).handle()),
+        "MPI_Allreduce");
     at += count;
   }
 }

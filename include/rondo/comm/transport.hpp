@@ -86,8 +86,8 @@ std::unique_ptr<Transport> make_transport(const std::string& algorithm, Communic
 /// For memory of a backend: that, or "nccl", which is "auto" between GPUs.
 std::unique_ptr<Transport> make_transport(const std::string& algorithm, Communicator& comm,
                                           class Backend& backend);
-/// The yardstick: one blocking MPI_Allreduce in place, for the bench.
-void mpi_all_reduce(Communicator& comm, std::span<std::uint32_t> words, SumType type);
+/// The yardstick: one blocking MPI_Allreduce, in place if `from` is where `to` begins, for the bench.
+void mpi_all_reduce(Communicator& comm, const std::uint32_t* from, std::span<std::uint32_t> to, SumType type);
 /// The algorithms that work for these ranks, for the bench.
 std::vector<std::string> available_algorithms(const Communicator& comm);
 /// The same for memory of a backend.
