@@ -5,7 +5,7 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 
 build_packages=(g++ cmake ninja-build pkg-config git libopenmpi-dev openmpi-bin libhdf5-dev libdnnl-dev zlib1g-dev
   libcli11-dev libfmt-dev libspdlog-dev libtomlplusplus-dev nlohmann-json3-dev libsodium-dev catch2)
-test_packages=(python3 python3-h5py python3-numpy hdf5-tools)
+test_packages=(python3 iproute2 python3-h5py python3-numpy hdf5-tools)
 
 # install PACKAGES...: those that dpkg does not know as installed, as root or with sudo.
 install() {

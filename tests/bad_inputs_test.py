@@ -89,7 +89,7 @@ class BadInputs(RondoTest):
         self.train({"train.micro_batches": 2}, "3 ranks", "train.micro_batches = 2", "start at most", ranks=THREE)
         self.train({"task.kind": "enregy"}, "task.kind", '"enregy"', "expected energy")
         self.train({"optimizer.kind": "adam"}, "optimizer.kind", "adamw", '"adam"')
-        self.train({"exchange.algorithm": "tree"}, "exchange.algorithm", "auto, shared, ring, mpi")
+        self.train({"exchange.algorithm": "star"}, "exchange.algorithm", "auto, shared, ring, hierarchical, tree, mpi")
         self.train({"exchange.bucket_bytes": 1}, "exchange.bucket_bytes", "4096")
         self.train({"optimizer.learning_rate": 1e30}, "optimizer.learning_rate")
         self.train({"data.target": ""}, "data.target is not set", "name the column")

@@ -2,6 +2,7 @@
 // device memory; MPI_Allreduce stays in host memory.
 #include <algorithm>
 #include <functional>
+#include <map>
 
 #include "bench.hpp"
 #include "rondo/comm/transport.hpp"
@@ -14,32 +15,41 @@ namespace rondo {
 namespace {
 
 struct Options {
-  std::string min = "64K", max = "64M", json, device = "auto";
+  std::string min = "1K", max = "64M", json, device = "auto", against;
+  std::vector<std::string> algorithms;
   int rounds = 21;
 };
+
+constexpr const char* kMpi = "MPI_Allreduce";
 
 // One way to sum, on memory of its own.
 struct Contender {
   std::string name;
-  SumType type;
   Backend& backend;                      // whose memory it sums
   std::unique_ptr<Transport> transport;  // none: blocking MPI_Allreduce
-  std::vector<std::uint32_t> own;
+  std::unique_ptr<Buffer> own;           // where it has no transport's arena
   Arena arena;
-  std::vector<double> times;  // of the current size
-  std::uint64_t wrong = 0;    // words, over all ranks, of the current size
 
-  std::uint32_t* words() { return transport ? arena.own.data() : own.data(); }
-  void fill(std::span<const std::uint32_t> from) {
-    backend.copy_in(words(), from.data(), from.size_bytes());
-    std::uint32_t last = 0;
-    backend.copy_out(&last, words(), sizeof last);  // waits: the copy is no part of the sum
-  }
-  void sum(Communicator& comm, std::size_t n) {
-    if (transport == nullptr) return mpi_all_reduce(comm, std::span(own).first(n), type);
+  std::uint32_t* words() { return transport ? arena.own.data() : static_cast<std::uint32_t*>(own->data()); }
+  // Out of place the words lie elsewhere: a transport, which sums in its own memory, has to fetch them.
+  void sum(Communicator& comm, SumType type, std::size_t n, const std::uint32_t* from) {
+    if (transport == nullptr) return mpi_all_reduce(comm, from, {words(), n}, type);
+    if (from != words()) backend.copy(words(), from, n * sizeof(std::uint32_t));
     transport->start(arena, {0, n}, type);
     transport->finish();
   }
+};
+
+struct Figures {
+  std::vector<double> times;  // by round: s, of the slowest rank
+  std::uint64_t wrong = 0;    // words, over all ranks
+};
+
+// What one contender did with one type of one size.
+struct Row {
+  Contender& contender;
+  SumType type;
+  Figures in_place, out_of_place;
 };
 
 // Whole numbers, so that float32 sums are exact too and every word can be checked.
@@ -61,41 +71,133 @@ std::uint64_t count_wrong(std::span<const std::uint32_t> words, int ranks, SumTy
   return wrong;
 }
 
-// Rounds alternate between contenders, so that what the machine does meanwhile hits all alike. Each round
-// rewrites the buffer (as backward does), and the slowest rank's time counts.
-void measure(std::vector<Contender>& contenders, Communicator& comm, std::size_t n, int rounds) {
-  const int ranks = comm.size(), warm_up = 2;
-  std::vector<std::uint32_t> words(n);
-  for (int round = 0; round < rounds + warm_up; ++round)
-    for (Contender& c : contenders) {
-      for (std::size_t i = 0; i < n; ++i) words[i] = value(i, comm.rank(), c.type);
-      c.fill(words);
-      comm.barrier();
-      const double begin = now_s();
-      c.sum(comm, n);
-      const double took = now_s() - begin;
-      if (round == 0) {
-        c.backend.copy_out(words.data(), c.words(), n * sizeof(std::uint32_t));
-        c.wrong = count_wrong(words, ranks, c.type);
-      }
-      if (round >= warm_up) c.times.push_back(took);
-    }
-  for (Contender& c : contenders) {
-    std::vector<std::uint64_t> all(static_cast<std::size_t>(ranks) * c.times.size() + 1);
-    for (std::size_t i = 0; i < c.times.size(); ++i)
-      all[static_cast<std::size_t>(comm.rank()) * c.times.size() + i] =
-          std::bit_cast<std::uint64_t>(c.times[i]);
-    all.back() = c.wrong;
-    comm.sum(all);
-    c.wrong = all.back();
-    for (std::size_t i = 0; i < c.times.size(); ++i)
-      for (int r = 0; r < ranks; ++r)
-        c.times[i] = std::max(c.times[i],
-                              std::bit_cast<double>(all[static_cast<std::size_t>(r) * c.times.size() + i]));
+void take_slowest(std::vector<Figures*> all, Communicator& comm) {
+  const auto ranks = static_cast<std::size_t>(comm.size());
+  for (Figures* figures : all) {
+    const std::size_t rounds = figures->times.size();
+    std::vector<std::uint64_t> shared(ranks * rounds + 1);
+    std::uint64_t* mine = shared.data() + static_cast<std::size_t>(comm.rank()) * rounds;
+    for (std::size_t i = 0; i < rounds; ++i) mine[i] = std::bit_cast<std::uint64_t>(figures->times[i]);
+    shared.back() = figures->wrong;
+    comm.sum(shared);
+    figures->wrong = shared.back();
+    for (std::size_t i = 0; i < ranks * rounds; ++i)
+      figures->times[i % rounds] = std::max(figures->times[i % rounds], std::bit_cast<double>(shared[i]));
   }
 }
 
-int run(const Options& options) {
+// Rounds alternate between contenders, so that what the machine does meanwhile hits all alike. Each round
+// rewrites the buffer, as backward does.
+void measure(std::vector<Row>& rows, std::map<const Backend*, std::unique_ptr<Buffer>>& sources,
+             Communicator& comm, std::size_t n, int rounds) {
+  constexpr int kWarmUp = 2;
+  std::map<SumType, std::vector<std::uint32_t>> values;
+  for (const Row& row : rows) values[row.type].resize(n);
+  for (auto& [type, words] : values)
+    for (std::size_t i = 0; i < n; ++i) words[i] = value(i, comm.rank(), type);
+  std::vector<std::uint32_t> result(n);
+  for (int round = 0; round < rounds + kWarmUp; ++round)
+    for (Row& row : rows)
+      for (Figures* figures : {&row.out_of_place, &row.in_place}) {
+        Contender& c = row.contender;
+        auto* const source = static_cast<std::uint32_t*>(sources[&c.backend]->data());
+        std::uint32_t* const from = figures == &row.in_place ? c.words() : source;
+        c.backend.copy_in(from, values[row.type].data(), n * sizeof(std::uint32_t));
+        std::uint32_t last = 0;
+        c.backend.copy_out(&last, from, sizeof last);  // waits: this copy is no part of the sum
+        comm.barrier();
+        const double begin = now_s();
+        c.sum(comm, row.type, n, from);
+        const double took = now_s() - begin;
+        if (round == 0) {
+          c.backend.copy_out(result.data(), c.words(), n * sizeof(std::uint32_t));
+          figures->wrong = count_wrong(result, comm.size(), row.type);
+        }
+        if (round >= kWarmUp) figures->times.push_back(took);
+      }
+  std::vector<Figures*> all;
+  for (Row& row : rows) all.insert(all.end(), {&row.out_of_place, &row.in_place});
+  take_slowest(all, comm);
+}
+
+// How many times as long the other took, in the median of rounds.
+double ratio_to(const std::vector<Row>& rows, const Row& row, const std::string& against) {
+  const auto other = std::ranges::find_if(
+      rows, [&](const Row& r) { return r.contender.name == against && r.type == row.type; });
+  std::vector<double> ratios;
+  for (std::size_t i = 0; i < row.in_place.times.size(); ++i)
+    ratios.push_back(other->in_place.times[i] / row.in_place.times[i]);
+  return percentile(ratios, 0.5);
+}
+
+void print_head(const Options& options, const Communicator& comm, const Backend& device) {
+  fmt::print(
+      "# {} rank(s) on {}, all-reduce, medians of {} alternating rounds, slowest rank; as in nccl-tests\n",
+      comm.size(), device.name(), options.rounds);
+  fmt::print("# {:>10} {:>14} {:>8}   {:^35}   {:^46}\n", "", "", "", "out of place", "in place");
+  fmt::print("# {:>10} {:>14} {:>8} ", "bytes", "algorithm", "type");
+  fmt::print(" {:>10} {:>8} {:>8} {:>7}", "time (us)", "algbw", "busbw", "#wrong");
+  fmt::print("  {:>10} {:>10} {:>8} {:>8} {:>7}", "time (us)", "p99 (us)", "algbw", "busbw", "#wrong");
+  if (!options.against.empty()) fmt::print("  x {}", options.against);
+  fmt::print("\n");
+}
+
+nlohmann::ordered_json report(const Options& options, const std::vector<Row>& rows, const Row& row,
+                              std::size_t bytes, int ranks) {
+  const auto algbw = [&](const Figures& f) {
+    return static_cast<double>(bytes) / percentile(f.times, 0.5) * 1e-9;
+  };
+  const double bus = 2.0 * (ranks - 1) / ranks;
+  const Figures &out = row.out_of_place, &in = row.in_place;
+  const char* type = row.type == SumType::int32 ? "int32" : "float32";
+  const double out_us = percentile(out.times, 0.5) * 1e6, in_us = percentile(in.times, 0.5) * 1e6,
+               p99_us = percentile(in.times, 0.99) * 1e6;
+  fmt::print(
+      "{:>12} {:>14} {:>8}  {:>10.1f} {:>8.2f} {:>8.2f} {:>7}  {:>10.1f} {:>10.1f} {:>8.2f} {:>8.2f} {:>7}",
+      bytes, row.contender.name, type, out_us, algbw(out), algbw(out) * bus, out.wrong, in_us, p99_us,
+      algbw(in), algbw(in) * bus, in.wrong);
+  nlohmann::ordered_json json = {{"bytes", bytes},
+                                 {"algorithm", row.contender.name},
+                                 {"type", type},
+                                 {"time_us", in_us},
+                                 {"p99_us", p99_us},
+                                 {"algbw", algbw(in)},
+                                 {"busbw", algbw(in) * bus},
+                                 {"out_of_place_us", out_us},
+                                 {"wrong", in.wrong + out.wrong}};
+  if (!options.against.empty()) {
+    json["ratio"] = ratio_to(rows, row, options.against);
+    fmt::print("  {:.2f}", json["ratio"].get<double>());
+  }
+  fmt::print("\n");
+  return json;
+}
+
+std::vector<Contender> make_contenders(Options& options, Communicator& comm, Backend& device, Backend& host,
+                                       std::size_t words) {
+  const std::vector<std::string> all = available_algorithms(comm, device);
+  for (const std::string& name : options.algorithms)
+    if (name != "mpi" && std::ranges::find(all, name) == all.end())
+      input_error("--algorithm {} does not work here; what does: {}", name, fmt::join(all, ", "));
+  const auto wanted = [&](const std::string& name) {
+    return options.algorithms.empty() || name == options.against ||
+           std::ranges::find(options.algorithms, name) != options.algorithms.end();
+  };
+  std::vector<Contender> contenders;
+  for (const std::string& name : all)
+    if (wanted(name)) {
+      Contender& c = contenders.emplace_back(name, device, make_transport(name, comm, device));
+      c.arena = c.transport->allocate(words);
+    }
+  contenders.emplace_back(kMpi, host).own = host.allocate(words * sizeof(std::uint32_t));
+  if (options.against == "mpi") options.against = kMpi;
+  const auto known = [&](const Contender& c) { return c.name == options.against; };
+  if (!options.against.empty() && std::ranges::none_of(contenders, known))
+    input_error("--against {}: use mpi or one of {}", options.against, fmt::join(all, ", "));
+  return contenders;
+}
+
+int run(Options options) {
   const std::size_t least = bytes_of("--min", options.min), most = bytes_of("--max", options.max);
   if (least > most) input_error("--min {} is larger than --max {}", options.min, options.max);
   Communicator& comm = world();
@@ -105,46 +207,23 @@ int run(const Options& options) {
     device = make_backend(on_device, comm.local_rank(), comm.local_size());
     host = make_backend(on_host);
   });
-  std::vector<Contender> contenders;
-  for (const SumType type : {SumType::float32, SumType::int32}) {
-    for (const std::string& name : available_algorithms(comm, *device)) {
-      Contender& c = contenders.emplace_back(name, type, *device, make_transport(name, comm, *device));
-      c.arena = c.transport->allocate(most / 4);
-    }
-    contenders.emplace_back("MPI_Allreduce", type, *host).own.resize(most / 4);
-  }
+  std::vector<Contender> contenders = make_contenders(options, comm, *device, *host, most / 4);
+  std::map<const Backend*, std::unique_ptr<Buffer>> sources;
+  for (Backend* backend : {device.get(), host.get()}) sources[backend] = backend->allocate(most);
   nlohmann::ordered_json json = {
       {"ranks", comm.size()}, {"device", device->name()}, {"rows", nlohmann::json::array()}};
-  if (comm.rank() == 0)
-    fmt::print(
-        "# {} rank(s) on {}, all-reduce in place, medians of {} alternating rounds, slowest rank; busbw as "
-        "in "
-        "nccl-tests\n# {:>10} {:>14} {:>8} {:>10} {:>10} {:>10} {:>10} {:>8}\n# {:>10} {:>14} {:>8} {:>10} "
-        "{:>10} {:>10} {:>10} {:>8}\n",
-        comm.size(), device->name(), options.rounds, "bytes", "algorithm", "type", "time", "p99", "algbw",
-        "busbw", "#wrong", "", "", "", "(us)", "(us)", "(GB/s)", "(GB/s)", "");
+  if (comm.rank() == 0) print_head(options, comm, *device);
   std::uint64_t wrong = 0;
   for (std::size_t bytes = least; bytes <= most; bytes *= 4) {
-    for (Contender& c : contenders) c.times.clear();
-    measure(contenders, comm, bytes / 4, options.rounds);
-    for (const Contender& c : contenders) wrong += c.wrong;
-    if (comm.rank() != 0) continue;
-    for (const Contender& c : contenders) {
-      const double time = percentile(c.times, 0.5), p99 = percentile(c.times, 0.99);
-      const double algbw = static_cast<double>(bytes) / time * 1e-9;
-      const double busbw = algbw * 2 * (comm.size() - 1) / comm.size();
-      const char* type = c.type == SumType::int32 ? "int32" : "float32";
-      fmt::print("{:>12} {:>14} {:>8} {:>10.1f} {:>10.1f} {:>10.2f} {:>10.2f} {:>8}\n", bytes, c.name, type,
-                 time * 1e6, p99 * 1e6, algbw, busbw, c.wrong);
-      json["rows"].push_back({{"bytes", bytes},
-                              {"algorithm", c.name},
-                              {"type", type},
-                              {"time_us", time * 1e6},
-                              {"p99_us", p99 * 1e6},
-                              {"algbw", algbw},
-                              {"busbw", busbw},
-                              {"wrong", c.wrong}});
+    std::vector<Row> rows;
+    for (const SumType type : {SumType::float32, SumType::int32})
+      for (Contender& c : contenders) rows.push_back({c, type, {}, {}});
+    measure(rows, sources, comm, bytes / 4, options.rounds);
+    for (const Row& row : rows) {
+      wrong += row.in_place.wrong + row.out_of_place.wrong;
+      if (comm.rank() == 0) json["rows"].push_back(report(options, rows, row, bytes, comm.size()));
     }
+    std::fflush(stdout);
   }
   if (comm.rank() == 0) write_json(options.json, json);
   return wrong == 0 ? 0 : 1;
@@ -154,10 +233,13 @@ int run(const Options& options) {
 
 Command add_bench_comm(CLI::App& bench) {
   CLI::App* sub = bench.add_subcommand("comm", "All-reduce by every algorithm, beside MPI_Allreduce");
-  sub->footer("Example: mpirun -n 2 rondo bench comm --min 64K --max 16M --json comm.json");
+  sub->footer("Example: mpirun -n 2 rondo bench comm --max 256M --against mpi --json comm.json");
   auto options = std::make_shared<Options>();
   sub->add_option("--min", options->min, "smallest message, e.g. 64K");
   sub->add_option("--max", options->max, "largest message, e.g. 64M; sizes grow by factors of 4");
+  sub->add_option("--algorithm", options->algorithms, "only these, beside MPI_Allreduce; may be repeated");
+  sub->add_option("--against", options->against,
+                  "a column with the time of this one as a multiple: mpi, ring...");
   sub->add_option("--rounds", options->rounds, "measurements per size")->check(CLI::Range(1, 100000));
   sub->add_option("--device", options->device, "where the sums are: auto, cpu or cuda (NCCL between GPUs)")
       ->check(CLI::IsMember({"auto", "cpu", "cuda"}));

@@ -1,10 +1,13 @@
 #include <algorithm>
 
-#include "mpi_transport.hpp"
+#include "hierarchical.hpp"
+#include "message_transport.hpp"
+#include "mpi_sum.hpp"
 #include "nccl.hpp"
-#include "ring_transport.hpp"
+#include "ring.hpp"
 #include "rondo/core/error.hpp"
 #include "shared_transport.hpp"
+#include "tree.hpp"
 
 namespace rondo {
 
@@ -17,14 +20,32 @@ WordRange slice_of(WordRange range, int rank, int size) {
   return {cut(rank), cut(rank + 1)};
 }
 
+namespace {
+
+std::unique_ptr<SumAlgorithm> make_algorithm(const std::string& name, const MpiCommunicator& comm,
+                                             MPI_Comm mpi, NodeMemory* memory) {
+  if (name == "ring") return std::make_unique<Ring>(mpi, everybody(comm));
+  if (name == "tree") return std::make_unique<Tree>(mpi, everybody(comm));
+  if (name == "hierarchical") return std::make_unique<Hierarchical>(comm, mpi, *memory);
+  if (name == "mpi") return std::make_unique<MpiSum>(mpi);
+  input_error(
+      "exchange.algorithm = \"{}\" is not known; use \"auto\", \"shared\", \"ring\", \"hierarchical\", "
+      "\"tree\" or \"mpi\"",
+      name);
+}
+
+}  // namespace
+
 std::unique_ptr<Transport> make_transport(const std::string& algorithm, Communicator& comm) {
   auto& mpi = dynamic_cast<MpiCommunicator&>(comm);
   if (algorithm == "shared" || (algorithm == "auto" && comm.single_node()))
     return std::make_unique<SharedTransport>(mpi);
-  if (algorithm == "ring" || algorithm == "auto") return std::make_unique<RingTransport>(mpi);
-  if (algorithm == "mpi") return std::make_unique<MpiTransport>(mpi);
-  input_error("exchange.algorithm = \"{}\" is not known; use \"auto\", \"shared\", \"ring\" or \"mpi\"",
-              algorithm);
+  const std::string name = algorithm == "auto" ? "hierarchical" : algorithm;
+  const MPI_Comm messages = mpi.duplicate();
+  std::unique_ptr<NodeMemory> memory;
+  if (name == "hierarchical") memory = std::make_unique<NodeMemory>(mpi);
+  auto sums = make_algorithm(name, mpi, messages, memory.get());
+  return std::make_unique<MessageTransport>(name, mpi, messages, std::move(memory), std::move(sums));
 }
 
 std::unique_ptr<Transport> make_transport(const std::string& algorithm, Communicator& comm,
@@ -45,8 +66,9 @@ std::unique_ptr<Transport> make_transport(const std::string& algorithm, Communic
 }
 
 std::vector<std::string> available_algorithms(const Communicator& comm) {
-  if (comm.single_node()) return {"shared", "ring", "mpi"};
-  return {"ring", "mpi"};
+  std::vector<std::string> names = {"ring", "hierarchical", "tree", "mpi"};
+  if (comm.single_node()) names.insert(names.begin(), "shared");
+  return names;
 }
 
 std::vector<std::string> available_algorithms(const Communicator& comm, const Backend& backend) {

@@ -1,20 +1,41 @@
 #include "message_transport.hpp"
 
 #include <climits>
+#include <numeric>
 
 #include "rondo/core/error.hpp"
 
 namespace rondo {
+namespace {
 
-MessageTransport::MessageTransport(MpiCommunicator& comm)
-    : comm_(comm), rank_(comm.rank()), size_(comm.size()), mpi_(comm.duplicate()) {}
+Circle in_order(const MpiCommunicator& comm) {
+  Circle circle{std::vector<int>(comm.size()), comm.rank()};
+  std::iota(circle.ranks.begin(), circle.ranks.end(), 0);
+  return circle;
+}
+
+}  // namespace
+
+MessageTransport::MessageTransport(std::string name, MpiCommunicator& comm, MPI_Comm mpi,
+                                   std::unique_ptr<NodeMemory> memory,
+                                   std::unique_ptr<SumAlgorithm> algorithm)
+    : name_(std::move(name)),
+      comm_(comm),
+      mpi_(mpi),
+      node_memory_(std::move(memory)),
+      algorithm_(std::move(algorithm)),
+      in_order_(mpi, in_order(comm)) {}
 
 Arena MessageTransport::allocate(std::size_t words) {
-  memory_.push_back(private_memory(words * sizeof(std::uint32_t)));
+  std::uint32_t* own = nullptr;
+  if (node_memory_) {
+    own = node_memory_->allocate(words);
+  } else {
+    private_memory_.push_back(private_memory(words * sizeof(std::uint32_t)));
+    own = reinterpret_cast<std::uint32_t*>(private_memory_.back().data());
+  }
   words_.push_back(words);
-  return {static_cast<int>(memory_.size()) - 1,
-          {reinterpret_cast<std::uint32_t*>(memory_.back().data()), words},
-          {}};
+  return {static_cast<int>(words_.size()) - 1, {own, words}, {}};
 }
 
 void MessageTransport::start(const Arena& arena, WordRange range, SumType type) {
@@ -22,8 +43,9 @@ void MessageTransport::start(const Arena& arena, WordRange range, SumType type) 
                   range.end <= words_[arena.id],
               "words [{}, {}) are not in arena {} of transport \"{}\"", range.begin, range.end, arena.id,
               name());
-  if (size_ == 1 || range.size() == 0) return;
-  jobs_.push_back({arena.own.data() + range.begin, range.size(), type});
+  if (comm_.size() == 1 || range.size() == 0) return;
+  in_flight_.started(range.size());
+  jobs_.push_back({arena.own.data() + range.begin, range.size(), type, arena.id, range.begin});
 }
 
 void MessageTransport::start(WordRange, SliceWork) {
@@ -32,28 +54,35 @@ void MessageTransport::start(WordRange, SliceWork) {
 
 bool MessageTransport::progress() {
   while (!jobs_.empty()) {
-    const Advance now = advance(jobs_.front());
+    const Advance now = algorithm_->advance(jobs_.front());
     if (now == Advance::waiting) return false;
-    ++moves_;
-    if (now == Advance::done) jobs_.pop_front();
+    if (now == Advance::done) next_job();
   }
   return true;
 }
 
 void MessageTransport::finish() {
+  for (; !jobs_.empty(); next_job())
+    drive([this] { return algorithm_->advance(jobs_.front()); }, *algorithm_);
+}
+
+void MessageTransport::drive(const std::function<Advance()>& advance, const SumAlgorithm& algorithm) {
   Patience patience(comm_.timeout_s());
-  for (std::uint64_t seen = moves_; !progress(); seen = moves_) {
-    if (moves_ != seen) patience.moved();
-    if (patience.pause()) comm_.look_round(patience, [this] { return waiting_for(); });
+  for (;;) {
+    const Advance now = advance();
+    if (now == Advance::done) return;
+    if (now == Advance::moved)
+      patience.moved();
+    else if (patience.pause())
+      comm_.look_round(patience, [&] { return algorithm.waiting_for(); });
   }
 }
 
 void MessageTransport::share(const Arena& arena) {
   RONDO_CHECK(jobs_.empty(), "share() while a reduction is pending");
-  for (int r = 0; r < size_; ++r) {
-    const WordRange slice = slice_of({0, arena.own.size()}, r, size_);
-    comm_.broadcast(std::as_writable_bytes(arena.own.subspan(slice.begin, slice.size())), r);
-  }
+  if (comm_.size() == 1) return;
+  const SumJob whole{arena.own.data(), arena.own.size(), SumType::int32};
+  drive([&] { return in_order_.gather(whole); }, in_order_);
 }
 
 void MessageTransport::combine(std::span<std::uint32_t> sums, std::span<std::uint32_t> maxima) {

@@ -1,14 +1,20 @@
-/// What transports that sum by MPI messages have in common: memory of their own, a queue of jobs that
-/// are done one after another, and the small calls at the end of a step.
+/// A transport that sums by MPI messages: memory of its own, a queue of jobs that one algorithm does one
+/// after another, and the small calls at the end of a step.
 #pragma once
 
 #include <cstdint>
 #include <deque>
+#include <functional>
+#include <memory>
 #include <vector>
 
+#include "in_flight.hpp"
 #include "mapping.hpp"
 #include "mpi_communicator.hpp"
+#include "node_memory.hpp"
+#include "ring.hpp"
 #include "rondo/comm/transport.hpp"
+#include "sum_algorithm.hpp"
 
 namespace rondo {
 
@@ -16,9 +22,14 @@ namespace rondo {
 void combine_by_messages(MpiCommunicator& comm, MPI_Comm mpi, std::span<std::uint32_t> sums,
                          std::span<std::uint32_t> maxima);
 
-class MessageTransport : public Transport {
+class MessageTransport final : public Transport {
  public:
-  explicit MessageTransport(MpiCommunicator& comm);
+  /// `mpi` is for this transport's messages only. `memory`: where arenas are that ranks of a node reach, or
+  /// none where the algorithm needs no such.
+  MessageTransport(std::string name, MpiCommunicator& comm, MPI_Comm mpi, std::unique_ptr<NodeMemory> memory,
+                   std::unique_ptr<SumAlgorithm> algorithm);
+
+  std::string_view name() const override { return name_; }
   Arena allocate(std::size_t words) override;
   void start(const Arena& arena, WordRange range, SumType type) override;
   void start(WordRange range, SliceWork work) override;
@@ -27,27 +38,25 @@ class MessageTransport : public Transport {
   void share(const Arena& arena) override;
   void combine(std::span<std::uint32_t> sums, std::span<std::uint32_t> maxima) override;
 
- protected:
-  struct Job {
-    std::uint32_t* data;
-    std::size_t words;
-    SumType type;
-  };
-  enum class Advance { waiting, moved, done };
-  /// Does what can be done without waiting for the oldest job; after `done` comes the next job.
-  virtual Advance advance(const Job& job) = 0;
-  /// For messages: which step the oldest job has reached.
-  virtual std::string waiting_for() const = 0;
-
-  MpiCommunicator& comm_;
-  const int rank_, size_;
-  const MPI_Comm mpi_;
-
  private:
-  std::vector<Mapping> memory_;     // [arena]
-  std::vector<std::size_t> words_;  // [arena]
-  std::deque<Job> jobs_;
-  std::uint64_t moves_ = 0;
+  /// Repeats `advance` until it is done, patiently.
+  void drive(const std::function<Advance()>& advance, const SumAlgorithm& algorithm);
+
+  void next_job() {
+    jobs_.pop_front();
+    in_flight_.done();
+  }
+
+  const std::string name_;
+  MpiCommunicator& comm_;
+  const MPI_Comm mpi_;
+  std::unique_ptr<NodeMemory> node_memory_;
+  std::vector<Mapping> private_memory_;  // [arena], without node memory
+  std::vector<std::size_t> words_;       // [arena]
+  std::unique_ptr<SumAlgorithm> algorithm_;
+  Ring in_order_;  // of share(): slices go by rank
+  std::deque<SumJob> jobs_;
+  InFlight in_flight_;
 };
 
 }  // namespace rondo

@@ -7,6 +7,7 @@
 #include <exception>
 #include <numeric>
 
+#include "mpi_settings.hpp"
 #include "rondo/core/error.hpp"
 
 namespace rondo {
@@ -18,17 +19,6 @@ void mpi_check(int code, const char* call) {
   MPI_Error_string(code, text, &length);
   throw Error(fmt::format("{} failed: {}", call, std::string_view(text, static_cast<std::size_t>(length))));
 }
-
-namespace {
-
-/// True when no launcher (mpirun, srun with PMIx or PMI) has started this process.
-bool runs_alone() {
-  const char* const marks[] = {"OMPI_COMM_WORLD_SIZE", "PMIX_RANK", "PMI_RANK"};
-  return std::none_of(std::begin(marks), std::end(marks),
-                      [](const char* m) { return std::getenv(m) != nullptr; });
-}
-
-}  // namespace
 
 std::unique_ptr<Communicator> Communicator::world(double timeout_s) {
   return std::make_unique<MpiCommunicator>(MPI_COMM_WORLD, timeout_s);
@@ -42,7 +32,7 @@ MpiCommunicator::MpiCommunicator(MPI_Comm ranks, double timeout_s) : timeout_s_(
   int started = 0;
   mpi_check(MPI_Initialized(&started), "MPI_Initialized");
   if (started == 0) {
-    if (runs_alone()) setenv("OMPI_MCA_pml", "ob1", 0);  // looking for networks would take 0.2 s
+    prepare_mpi();
     int provided = MPI_THREAD_SINGLE;
     mpi_check(MPI_Init_thread(nullptr, nullptr, MPI_THREAD_FUNNELED, &provided), "MPI_Init_thread");
     started_mpi_ = true;
@@ -52,14 +42,7 @@ MpiCommunicator::MpiCommunicator(MPI_Comm ranks, double timeout_s) : timeout_s_(
   mpi_check(MPI_Comm_rank(ranks, &rank_), "MPI_Comm_rank");
   mpi_check(MPI_Comm_size(ranks, &size_), "MPI_Comm_size");
   comm_ = duplicate_of(ranks);
-  barrier();
-  // The only calls that cannot be given a deadline, made where every rank has just been seen.
-  MPI_Comm node = MPI_COMM_NULL;
-  mpi_check(MPI_Comm_split_type(comm_, MPI_COMM_TYPE_SHARED, rank_, MPI_INFO_NULL, &node),
-            "MPI_Comm_split_type");
-  mpi_check(MPI_Comm_rank(node, &local_rank_), "MPI_Comm_rank");
-  mpi_check(MPI_Comm_size(node, &local_size_), "MPI_Comm_size");
-  mpi_check(MPI_Comm_free(&node), "MPI_Comm_free");
+  find_nodes();
   peers_ = std::make_unique<PeerWatch>(gather_texts(PeerWatch::card()), rank_);
 }
 
@@ -73,6 +56,43 @@ MpiCommunicator::~MpiCommunicator() {
   } catch (const std::exception& error) {
     fmt::print(stderr, "rank {}: while leaving MPI: {}\n", rank_, error.what());
   }
+}
+
+// The split and its end cannot be given a deadline, so they come where every rank has just been seen.
+void MpiCommunicator::find_nodes() {
+  barrier();
+  MPI_Comm node = MPI_COMM_NULL;
+  mpi_check(MPI_Comm_split_type(comm_, MPI_COMM_TYPE_SHARED, rank_, MPI_INFO_NULL, &node),
+            "MPI_Comm_split_type");
+  mpi_check(MPI_Comm_rank(node, &local_rank_), "MPI_Comm_rank");
+  mpi_check(MPI_Comm_size(node, &local_size_), "MPI_Comm_size");
+  int lowest = rank_;
+  mpi_check(MPI_Bcast(&lowest, 1, MPI_INT, 0, node), "MPI_Bcast");
+  mpi_check(MPI_Comm_free(&node), "MPI_Comm_free");
+  std::vector<std::uint64_t> lowest_of(size_);
+  lowest_of[rank_] = static_cast<std::uint64_t>(lowest);
+  sum(lowest_of);
+  std::vector<std::uint64_t> all(lowest_of);
+  std::ranges::sort(all);
+  all.erase(std::unique(all.begin(), all.end()), all.end());
+  for (const std::uint64_t first : lowest_of)
+    nodes_.push_back(static_cast<int>(std::ranges::find(all, first) - all.begin()));
+}
+
+std::vector<int> MpiCommunicator::ranks_here() const {
+  std::vector<int> ranks;
+  for (int rank = 0; rank < size_; ++rank)
+    if (nodes_[rank] == nodes_[rank_]) ranks.push_back(rank);
+  return ranks;
+}
+
+std::unique_ptr<MpiCommunicator> MpiCommunicator::node_group() {
+  barrier();
+  MPI_Comm node = MPI_COMM_NULL;
+  mpi_check(MPI_Comm_split(comm_, nodes_[rank_], rank_, &node), "MPI_Comm_split");
+  auto group = std::make_unique<MpiCommunicator>(node, timeout_s_);
+  mpi_check(MPI_Comm_free(&node), "MPI_Comm_free");
+  return group;
 }
 
 MPI_Comm MpiCommunicator::duplicate_of(MPI_Comm other) {

@@ -41,6 +41,12 @@ class MpiCommunicator final : public Communicator {
   double clock_ahead_s() override;
   [[noreturn]] void abort(int code) override;
 
+  /// The node of every rank, numbered in order of their lowest ranks.
+  const std::vector<int>& nodes() const { return nodes_; }
+  /// The ranks of this node, in order.
+  std::vector<int> ranks_here() const;
+  /// A group of its own for the ranks of this node. Collective; gone before this one.
+  std::unique_ptr<MpiCommunicator> node_group();
   /// A communicator of the same ranks, for one transport's messages. Freed with this object. Collective.
   MPI_Comm duplicate();
   MPI_Comm handle() const { return comm_; }
@@ -53,12 +59,14 @@ class MpiCommunicator final : public Communicator {
  private:
   MPI_Comm duplicate_of(MPI_Comm other);
   void check_usable() const;
+  void find_nodes();
 
   double timeout_s_;
   bool started_mpi_ = false, failed_ = false;
   MPI_Comm comm_ = MPI_COMM_NULL;
   std::vector<MPI_Comm> owned_;
   int rank_ = 0, size_ = 1, local_rank_ = 0, local_size_ = 1;
+  std::vector<int> nodes_;  // [rank]
   std::unique_ptr<PeerWatch> peers_;
 };
 

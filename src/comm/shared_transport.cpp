@@ -2,30 +2,27 @@
 
 #include <algorithm>
 #include <cstring>
-#include <new>
 
-#include "rondo/core/clock.hpp"
 #include "rondo/core/error.hpp"
-#include "rondo/core/trace.hpp"
 #include "rondo/device/simd.hpp"
 
 namespace rondo {
 
-SharedTransport::SharedTransport(MpiCommunicator& comm)
-    : comm_(comm), rank_(comm.rank()), size_(comm.size()) {
+namespace {
+
+MpiCommunicator& on_one_node(MpiCommunicator& comm) {
   if (!comm.single_node())
     input_error(
         "exchange.algorithm = \"shared\" needs all ranks on one node, but only {} of {} are on this one; use "
-        "\"auto\" or \"ring\"",
-        comm.local_size(), size_);
-  const std::size_t part = whole_pages(sizeof(Board));
-  board_memory_ = shared_memory(comm, part);
-  for (int r = 0; r < size_; ++r) {
-    std::byte* place = board_memory_.data() + part * static_cast<std::size_t>(r);
-    boards_.push_back(r == rank_ ? new (place) Board{} : std::launder(reinterpret_cast<Board*>(place)));
-  }
-  comm.barrier();  // no rank looks at a board before it is made
+        "\"auto\" or \"hierarchical\"",
+        comm.local_size(), comm.size());
+  return comm;
 }
+
+}  // namespace
+
+SharedTransport::SharedTransport(MpiCommunicator& comm)
+    : comm_(on_one_node(comm)), rank_(comm.rank()), size_(comm.size()), boards_(comm, comm) {}
 
 Arena SharedTransport::allocate(std::size_t words) {
   const std::size_t part = whole_pages(words * sizeof(std::uint32_t));
@@ -53,34 +50,21 @@ void SharedTransport::start(WordRange range, SliceWork work) {
 }
 
 void SharedTransport::push(Job job) {
-  if (trace() != nullptr) in_flight_.push_back({job.range.size(), now_s()});
+  in_flight_.started(job.range.size());
   jobs_.push_back(std::move(job));
-  boards_[rank_]->started.store(++started_, std::memory_order_release);
-}
-
-bool SharedTransport::reached(Count Board::*counter, std::uint64_t value) const {
-  return std::all_of(boards_.begin(), boards_.end(), [&](const Board* board) {
-    return (board->*counter).load(std::memory_order_acquire) >= value;
-  });
-}
-
-void SharedTransport::note_done() {
-  while (!in_flight_.empty() && reached(&Board::reduced, started_ - in_flight_.size() + 1)) {
-    const auto [words, since] = in_flight_.front();
-    note_span(Phase::bucket, static_cast<std::int64_t>(started_ - in_flight_.size()), since, now_s(),
-              static_cast<std::uint32_t>(words * sizeof(std::uint32_t)));
-    in_flight_.pop_front();
-  }
+  boards_.announce(&Boards::Board::started, ++started_);
 }
 
 bool SharedTransport::progress() {
-  while (!jobs_.empty() && reached(&Board::started, reduced_ + 1)) {
+  while (!jobs_.empty() && boards_.reached(&Boards::Board::started, reduced_ + 1)) {
     run(jobs_.front());
     jobs_.pop_front();
-    boards_[rank_]->reduced.store(++reduced_, std::memory_order_release);
+    boards_.announce(&Boards::Board::reduced, ++reduced_);
   }
-  note_done();
-  return jobs_.empty() && reached(&Board::reduced, started_);
+  while (in_flight_.count() > 0 &&
+         boards_.reached(&Boards::Board::reduced, started_ - in_flight_.count() + 1))
+    in_flight_.done();
+  return jobs_.empty() && boards_.reached(&Boards::Board::reduced, started_);
 }
 
 void SharedTransport::run(const Job& job) {
@@ -95,32 +79,17 @@ void SharedTransport::run(const Job& job) {
 
 void SharedTransport::finish() {
   while (!jobs_.empty()) {
-    wait_for(&Board::started, reduced_ + 1, "start a reduction");
+    boards_.wait_for(&Boards::Board::started, reduced_ + 1, "start a reduction");
     progress();
   }
-  while (!in_flight_.empty()) {
-    wait_for(&Board::reduced, started_ - in_flight_.size() + 1, "reduce a slice");
-    note_done();
-  }
-  wait_for(&Board::reduced, started_, "reduce a slice");
-}
-
-void SharedTransport::wait_for(Count Board::*counter, std::uint64_t value, const char* what) {
-  Patience patience(comm_.timeout_s());
-  while (!reached(counter, value)) {
-    if (!patience.pause()) continue;
-    comm_.look_round(patience, [&] {
-      std::vector<int> late;
-      for (int r = 0; r < size_; ++r)
-        if ((boards_[r]->*counter).load(std::memory_order_relaxed) < value) late.push_back(r);
-      return fmt::format("rank(s) {} to {}", fmt::join(late, ", "), what);
-    });
-  }
+  for (; in_flight_.count() > 0; in_flight_.done())
+    boards_.wait_for(&Boards::Board::reduced, started_ - in_flight_.count() + 1, "reduce a slice");
+  boards_.wait_for(&Boards::Board::reduced, started_, "reduce a slice");
 }
 
 void SharedTransport::meet() {
-  boards_[rank_]->rounds.store(++rounds_, std::memory_order_release);
-  wait_for(&Board::rounds, rounds_, "join the end of a step");
+  boards_.announce(&Boards::Board::rounds, ++rounds_);
+  boards_.wait_for(&Boards::Board::rounds, rounds_, "join the end of a step");
 }
 
 void SharedTransport::share(const Arena& arena) {

@@ -8,7 +8,7 @@ namespace rondo {
 void ExchangeOptions::visit(Fields& f) {
   f.field("exchange.arithmetic", arithmetic, "exact|float32", Effect::bits,
           "exact: same bits at any number of ranks; float32: as other trainers do");
-  f.field("exchange.algorithm", algorithm, "auto|shared|ring|mpi|nccl", Effect::operational,
+  f.field("exchange.algorithm", algorithm, "auto|shared|ring|hierarchical|tree|mpi|nccl", Effect::operational,
           "how ranks sum gradients");
   f.field("exchange.bucket_bytes", bucket_bytes, {4096, std::int64_t{1} << 32}, Effect::operational,
           "gradients leave in buckets of this size");

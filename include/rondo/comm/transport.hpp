@@ -80,14 +80,14 @@ inline constexpr std::size_t kSliceWords = 1024;
 /// the range's begin, sizes as equal as whole blocks allow.
 WordRange slice_of(WordRange range, int rank, int size);
 
-/// For host memory: "auto" (shared on one node, else ring), "shared", "ring" or "mpi". InputError where it
-/// cannot work here.
+/// For host memory: "shared" (one node), "ring" and "hierarchical" (large messages), "tree" (small ones),
+/// "mpi", or "auto": shared on one node, else hierarchical. InputError where it cannot work here.
 std::unique_ptr<Transport> make_transport(const std::string& algorithm, Communicator& comm);
 /// For memory of a backend: that, or "nccl", which is "auto" between GPUs.
 std::unique_ptr<Transport> make_transport(const std::string& algorithm, Communicator& comm,
                                           class Backend& backend);
-/// The yardstick: one blocking MPI_Allreduce in place, for the bench.
-void mpi_all_reduce(Communicator& comm, std::span<std::uint32_t> words, SumType type);
+/// The yardstick: one blocking MPI_Allreduce, in place if `from` is where `to` begins, for the bench.
+void mpi_all_reduce(Communicator& comm, const std::uint32_t* from, std::span<std::uint32_t> to, SumType type);
 /// The algorithms that work for these ranks, for the bench.
 std::vector<std::string> available_algorithms(const Communicator& comm);
 /// The same for memory of a backend.

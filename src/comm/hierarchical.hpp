@@ -1,0 +1,40 @@
+/// The hierarchical all-reduce, for large messages between nodes of several ranks: each word crosses a link
+/// as if each node were one rank.
+///
+/// A range is cut into one slice per lane; lane k links the k-th rank of every node, and there are as many
+/// lanes as the smallest node has ranks. Once all ranks of a node have started, lane k's rank adds its node's
+/// slices k into its own memory (a reduce-scatter in shared memory), a ring along the lane adds those of all
+/// nodes, and the sum is written to every rank of the node (an all-gather). Ranks beyond the lanes only wait.
+/// Nobody but lane k touches slice k until that.
+#pragma once
+
+#include <optional>
+
+#include "node_memory.hpp"
+#include "ring.hpp"
+
+namespace rondo {
+
+class Hierarchical final : public SumAlgorithm {
+ public:
+  /// Jobs are ranges of `memory`, which outlives this.
+  Hierarchical(const MpiCommunicator& comm, MPI_Comm mpi, NodeMemory& memory);
+  Advance advance(const SumJob& job) override;
+  std::string waiting_for() const override;
+
+ private:
+  enum class Phase { begin, wait_for_node, across_nodes, wait_for_others };
+
+  SumJob slice_of_lane(const SumJob& job) const;
+  void add_of_node(const SumJob& job);
+  void give_to_node(const SumJob& job);
+
+  NodeMemory& memory_;
+  const int local_rank_;
+  int lanes_ = 1;
+  std::optional<Ring> ring_;  // along this rank's lane, if it has one and there are several nodes
+  Phase phase_ = Phase::begin;
+  std::uint64_t jobs_ = 0;  // begun
+};
+
+}  // namespace rondo
