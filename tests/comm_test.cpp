@@ -330,6 +330,8 @@ TEST_CASE("what cannot work is refused, on all ranks, and says why") {
 TEST_CASE("a rank that does not come, or stops in mid-reduction, is an error after the deadline") {
   const int late = world().size() - 1;
   if (late == 0) return;
+  // MPI may still write where a message that was given up was to go: that memory has to stay.
+  static std::vector<std::unique_ptr<Transport>> given_up;
   enum class Stop { at_the_end, at_a_sum, in_a_sum, in_share };
   for (const std::string& algorithm : available_algorithms(world()))
     for (const Stop stop : {Stop::at_the_end, Stop::at_a_sum, Stop::in_a_sum, Stop::in_share}) {
@@ -337,10 +339,11 @@ TEST_CASE("a rank that does not come, or stops in mid-reduction, is an error aft
       std::vector<std::uint32_t> word = {1};
       std::string text;
       try {
-        const auto comm = Communicator::world(0.3);
-        const auto transport = make_transport(algorithm, *comm);
+        const auto comm = Communicator::world(30);
+        Transport* const transport = given_up.emplace_back(make_transport(algorithm, *comm)).get();
         const Arena arena = transport->allocate(1 << 20);
         transport->combine(word, {});  // all is well at first
+        comm->set_timeout(0.3);
         const auto join = [&] {
           if (stop == Stop::at_the_end) return transport->combine(word, {});
           if (stop == Stop::in_share) return transport->share(arena);

@@ -198,6 +198,37 @@ class Help(RondoTest):
                 self.digest(folder)
 
 
+class Trace(RondoTest):
+    def test_all_ranks_are_on_one_clock(self):
+        """No bucket is done before every rank has started it, and a rank does one thing after another."""
+        for algorithm in ("shared", "ring"):
+            with self.subTest(algorithm):
+                out, figures = self.folder / f"{algorithm}.json", self.folder / f"{algorithm}-figures.json"
+                sets = settings({"exchange.algorithm": algorithm, "exchange.bucket_bytes": 16384})
+                self.succeed("bench", "step", SOURCE / "scripts/peers/small.toml", "--steps", "32", "--trace", out,
+                             "--json", figures, *sets, ranks=2)
+                events = json.loads(out.read_text())["traceEvents"]
+                begins = {e["id"]: e["ts"] for e in events if e["ph"] == "b"}
+                ends = {e["id"]: e["ts"] for e in events if e["ph"] == "e"}
+                self.assertEqual(set(begins), set(ends))
+                numbers = {id.split(".")[1] for id in begins}
+                self.assertGreater(len(numbers), 32)
+                for number in numbers:
+                    started = max(begins[f"{rank}.{number}"] for rank in range(2))
+                    for rank in range(2):
+                        self.assertGreater(ends[f"{rank}.{number}"], started - 1)  # microseconds
+                for rank in range(2):
+                    names = [e["name"] for e in sorted((e for e in events if e["ph"] == "X" and e["pid"] == rank),
+                                                       key=lambda e: e["ts"] + e["dur"])
+                             if e["name"] in ("data", "forward", "backward", "wait", "optimizer", "step")]
+                    a_step = ["data", "forward", "backward", "wait", "optimizer", "step"]
+                    self.assertEqual(names, a_step * (len(names) // len(a_step)))
+                buckets = json.loads(figures.read_text())["buckets"]
+                self.assertEqual([b["bytes"] == 0 for b in buckets], [False] * (len(buckets) - 1) + [True])
+                for bucket in buckets:
+                    self.assertGreaterEqual(min(bucket.values()), 0)
+
+
 class RunDirectory(RondoTest):
     def test_what_is_in_it(self):
         result = self.train("run", ranks=3, sets={"checkpoint.every_steps": 15, "checkpoint.keep": 1})

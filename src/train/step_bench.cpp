@@ -118,7 +118,8 @@ std::vector<StepFigures> bench_step(const StepBench& bench, Communicator& comm, 
   for (std::int64_t turn = -1; turn < turns; ++turn)
     for (std::size_t way = 0; way < ways; ++way) {
       comm.barrier();  // ranks without a part in this turn sleep at the next one
-      if (way < contenders.size()) contenders[way]->turn(turn >= 0, way == 0 && turn >= turns - kTracedTurns);
+      if (way < contenders.size())
+        contenders[way]->turn(turn >= 0, way == 0 && turn >= std::max<std::int64_t>(0, turns - kTracedTurns));
     }
   comm.barrier();
   std::vector<StepFigures> figures;
