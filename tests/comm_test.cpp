@@ -14,6 +14,7 @@
 
 #include "../src/comm/peer_watch.hpp"
 #include "catch.hpp"
+#include "comm_testing.hpp"
 #include "rondo/comm/communicator.hpp"
 #include "rondo/comm/transport.hpp"
 #include "rondo/core/clock.hpp"
@@ -24,24 +25,6 @@
 using namespace rondo;
 
 namespace {
-
-Communicator& world() {
-  static const std::unique_ptr<Communicator> comm = Communicator::world(30);
-  return *comm;
-}
-
-/// The word that `rank` puts at place `i`.
-std::uint32_t word(int rank, std::size_t i, std::uint32_t salt = 0) {
-  const auto x = (static_cast<std::uint32_t>(i) + salt * 977u) * 2654435761u +
-                 static_cast<std::uint32_t>(rank) * 0x9E3779B9u;
-  return (x ^ (x >> 15)) * 0x85EBCA6Bu;
-}
-
-std::uint32_t sum_of_words(std::size_t i, std::uint32_t salt = 0) {
-  std::uint32_t sum = 0;
-  for (int r = 0; r < world().size(); ++r) sum += word(r, i, salt);
-  return sum;
-}
 
 /// A number below `limit`, another one on every rank and at every `count`.
 std::uint32_t random_below(std::uint32_t limit, std::uint32_t count, bool common) {
@@ -58,15 +41,6 @@ void dawdle(std::uint32_t count) {
 bool same_everywhere(std::span<const std::uint32_t> words) {
   const std::vector<std::string> digests = world().gather_texts(digest_of(std::as_bytes(words)));
   return std::all_of(digests.begin(), digests.end(), [&](const std::string& d) { return d == digests[0]; });
-}
-
-std::string text_of_error(const std::function<void()>& call) {
-  try {
-    call();
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "";
 }
 
 }  // namespace
@@ -325,62 +299,6 @@ TEST_CASE("what cannot work is refused, on all ranks, and says why") {
   transport->start(arena, {0, 10}, SumType::int32);
   transport->finish();
   CHECK(arena.own[0] == static_cast<std::uint32_t>(world().size()));
-}
-
-TEST_CASE("a rank that does not come, or stops in mid-reduction, is an error after the deadline") {
-  const int late = world().size() - 1;
-  if (late == 0) return;
-  // MPI may still write where a message that was given up was to go: that memory has to stay.
-  static std::vector<std::unique_ptr<Transport>> given_up;
-  enum class Stop { at_the_end, at_a_sum, in_a_sum, in_share };
-  for (const std::string& algorithm : available_algorithms(world()))
-    for (const Stop stop : {Stop::at_the_end, Stop::at_a_sum, Stop::in_a_sum, Stop::in_share}) {
-      INFO(algorithm << ", case " << static_cast<int>(stop));
-      std::vector<std::uint32_t> word = {1};
-      std::string text;
-      try {
-        const auto comm = Communicator::world(30);
-        Transport* const transport = given_up.emplace_back(make_transport(algorithm, *comm)).get();
-        const Arena arena = transport->allocate(1 << 20);
-        transport->combine(word, {});  // all is well at first
-        comm->set_timeout(0.3);
-        const auto join = [&] {
-          if (stop == Stop::at_the_end) return transport->combine(word, {});
-          if (stop == Stop::in_share) return transport->share(arena);
-          transport->start(arena, {0, arena.own.size()}, SumType::int32);
-          transport->finish();
-        };
-        const double begin = now_s();
-        if (world().rank() == late) {
-          if (stop == Stop::in_a_sum) {
-            transport->start(arena, {0, arena.own.size()}, SumType::int32);
-            const Deadline moment(0.002);
-            while (!moment.passed() && !transport->progress()) continue;
-          }
-          std::this_thread::sleep_for(std::chrono::milliseconds(700));
-          try {  // what the others began still has to end, for the sake of MPI; that it may fail is no matter
-            stop == Stop::in_a_sum ? transport->finish() : join();
-          } catch (const Error&) {
-          }
-        } else {
-          text = text_of_error(join);
-          const double waited = now_s() - begin;
-          CHECK(waited < 10);
-          // A sum that was under way may have been over for this rank before the other stopped.
-          if (stop != Stop::in_a_sum || !text.empty()) {
-            CHECK(waited > 0.25);
-            CHECK(text.find("dead or stuck") != std::string::npos);
-            CHECK_THROWS_AS(comm->barrier(), Error);  // nothing more is to be had from it
-          }
-          if (algorithm == "shared" && stop != Stop::in_a_sum)
-            CHECK(text.find("rank(s) " + std::to_string(late) + " ") != std::string::npos);
-        }
-        world().barrier();
-        throw Error("leave");  // a communicator that dies of an exception does not wait for its peers
-      } catch (const Error& error) {
-        CHECK(std::string(error.what()) == "leave");
-      }
-    }
 }
 
 TEST_CASE("a process that has died is seen at once") {

@@ -9,8 +9,8 @@ namespace {
 
 constexpr double kUs = 1e-6;
 
-Span span(Phase phase, double begin, double end, std::uint32_t bytes = 0) {
-  return {phase, bytes, 0, begin * kUs, end * kUs};
+Span span(SpanKind kind, double begin, double end, std::uint32_t bytes = 0) {
+  return {kind, bytes, 0, begin * kUs, end * kUs};
 }
 
 // Two buckets and the control word. Rank 1 is 20 us late with all it does, then its message takes its time.
@@ -19,13 +19,13 @@ StepTrace two_ranks(double origin) {
   for (int rank = 0; rank < 2; ++rank) {
     const double o = origin + 20 * rank;
     trace[static_cast<std::size_t>(rank)] = {
-        span(Phase::forward, o + 0, o + 40),
-        span(Phase::bucket, o + 60, origin + 105, 4096),
-        span(Phase::bucket, o + 95, origin + 130, 1024),
-        span(Phase::backward, o + 40, o + 100),
-        span(Phase::wait, o + 100, origin + 130),
-        span(Phase::control, origin + 131 + 5 * rank, origin + 140),
-        span(Phase::step, origin + 20 * rank, origin + 150),
+        span(SpanKind::forward, o + 0, o + 40),
+        span(SpanKind::bucket, o + 60, origin + 105, 4096),
+        span(SpanKind::bucket, o + 95, origin + 130, 1024),
+        span(SpanKind::backward, o + 40, o + 100),
+        span(SpanKind::wait, o + 100, origin + 130),
+        span(SpanKind::control, origin + 131 + 5 * rank, origin + 140),
+        span(SpanKind::step, origin + 20 * rank, origin + 150),
     };
   }
   return trace;

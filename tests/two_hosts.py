@@ -22,7 +22,7 @@ def on_two_hosts(ranks, *command, rate=None, timeout=60, env=None):
     clean = {k: v for k, v in os.environ.items() if not k.startswith(("OMPI_", "PRTE_", "PMIX_", "OMP_", "TWO_HOSTS"))}
     limits = ["--rate", rate] if rate else []
     done = subprocess.run([SCRIPT, "-n", str(ranks), *limits, "--timeout", str(timeout), "--", *map(str, command)],
-                          env=clean | (env or {}), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                          cwd=SOURCE, env=clean | (env or {}), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                           stderr=subprocess.STDOUT, text=True, errors="replace", timeout=timeout + 30)
     return Done(done.returncode, done.stdout)
 

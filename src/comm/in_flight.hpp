@@ -18,7 +18,7 @@ class InFlight {
   void done() {
     if (jobs_.empty()) return;
     const auto [words, number, since] = jobs_.front();
-    note_span(Phase::bucket, number, since, now_s(),
+    note_span(SpanKind::bucket, number, since, now_s(),
               static_cast<std::uint32_t>(words * sizeof(std::uint32_t)));
     jobs_.pop_front();
   }

@@ -1,6 +1,8 @@
 #include <algorithm>
+#include <map>
 
 #include "hierarchical.hpp"
+#include "measured.hpp"
 #include "message_transport.hpp"
 #include "mpi_sum.hpp"
 #include "nccl.hpp"
@@ -34,18 +36,40 @@ std::unique_ptr<SumAlgorithm> make_algorithm(const std::string& name, const MpiC
       name);
 }
 
+/// "tree up to 8 KiB, hierarchical": neighbouring sizes of one algorithm are one.
+std::string name_of(const std::vector<Choice>& choices) {
+  std::string name;
+  for (std::size_t i = 0; i < choices.size(); ++i) {
+    const bool last = i + 1 == choices.size();
+    if (last)
+      name += choices[i].algorithm;
+    else if (choices[i].algorithm != choices[i + 1].algorithm)
+      name += fmt::format("{} up to {} KiB, ", choices[i].algorithm, choices[i].bytes >> 10);
+  }
+  return name;
+}
+
 }  // namespace
 
 std::unique_ptr<Transport> make_transport(const std::string& algorithm, Communicator& comm) {
   auto& mpi = dynamic_cast<MpiCommunicator&>(comm);
   if (algorithm == "shared" || (algorithm == "auto" && comm.single_node()))
     return std::make_unique<SharedTransport>(mpi);
-  const std::string name = algorithm == "auto" ? "hierarchical" : algorithm;
+  std::vector<Choice> choices = {{0, algorithm}};
+  if (algorithm == "auto") choices = measured_choices(comm);
   const MPI_Comm messages = mpi.duplicate();
   std::unique_ptr<NodeMemory> memory;
-  if (name == "hierarchical") memory = std::make_unique<NodeMemory>(mpi);
-  auto sums = make_algorithm(name, mpi, messages, memory.get());
-  return std::make_unique<MessageTransport>(name, mpi, messages, std::move(memory), std::move(sums));
+  if (std::ranges::find(choices, "hierarchical", &Choice::algorithm) != choices.end())
+    memory = std::make_unique<NodeMemory>(mpi);
+  std::map<std::string, std::shared_ptr<SumAlgorithm>> made;
+  std::vector<BySize::Part> parts;
+  for (const Choice& choice : choices) {
+    std::shared_ptr<SumAlgorithm>& one = made[choice.algorithm];
+    if (one == nullptr) one = make_algorithm(choice.algorithm, mpi, messages, memory.get());
+    parts.emplace_back(choice.bytes, one);
+  }
+  return std::make_unique<MessageTransport>(name_of(choices), mpi, messages, std::move(memory),
+                                            std::make_unique<BySize>(std::move(parts)));
 }
 
 std::unique_ptr<Transport> make_transport(const std::string& algorithm, Communicator& comm,

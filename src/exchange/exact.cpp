@@ -98,13 +98,13 @@ class Exact : public Exchange {
     if (whole) next_micro_batch();
     const double stop = now_s();
     times.hidden_s += stop - start;
-    note_span(Phase::exchange, index, start, stop);
+    note_span(SpanKind::exchange, index, start, stop);
   }
 
   StepOutcome finish(std::span<const double> losses, std::uint32_t request) override {
     const double start = now_s();
     transport_.finish();
-    note_span(Phase::wait, 0, start, now_s());
+    note_span(SpanKind::wait, 0, start, now_s());
     if (!fused_) maxima_.get(tail_.maxima());
     if (!fused_ && !shares_memory()) verify();
     tail_.combine(transport_, losses, request, fault_);

@@ -40,13 +40,13 @@ class Float32 : public Exchange {
     transport_.progress();
     const double stop = now_s();
     times.hidden_s += stop - start;
-    note_span(Phase::exchange, index, start, stop);
+    note_span(SpanKind::exchange, index, start, stop);
   }
 
   StepOutcome finish(std::span<const double> losses, std::uint32_t request) override {
     const double start = now_s();
     transport_.finish();
-    note_span(Phase::wait, 0, start, now_s());
+    note_span(SpanKind::wait, 0, start, now_s());
     tail_.combine(transport_, losses, request, 0);
     StepOutcome outcome{Verdict::commit, tail_.losses(), tail_.request()};
     if (!std::ranges::all_of(outcome.losses, [](double x) { return std::isfinite(x); }))

@@ -18,7 +18,7 @@ void Tail::combine(Transport& transport, std::span<const double> losses, std::ui
   maxima_.back() = fault;
   const double begin = now_s();
   transport.combine(losses_, maxima_);
-  note_span(Phase::control, 0, begin, now_s());
+  note_span(SpanKind::control, 0, begin, now_s());
 }
 
 std::vector<double> Tail::losses() const {

@@ -46,8 +46,8 @@ class Contender {
       figures_.times.push_back(result.times);
       const double end = now_s();
       figures_.wall.push_back(end - begin);
-      note_span(Phase::data, 0, begin, begin + waited);
-      note_span(Phase::step, trainer_->steps_done() - 1, begin, end);
+      note_span(SpanKind::data, 0, begin, begin + waited);
+      note_span(SpanKind::step, trainer_->steps_done() - 1, begin, end);
     }
     trace() = nullptr;
     if (!counts) return;

@@ -25,15 +25,15 @@ struct Step {
 std::vector<Step> steps_of(const std::vector<Span>& spans) {
   std::vector<Step> steps;
   for (const Span& span : spans)
-    if (span.phase == Phase::step) steps.push_back({span, {}, span.end_s});
+    if (span.kind == SpanKind::step) steps.push_back({span, {}, span.end_s});
   std::ranges::sort(steps, {}, [](const Step& step) { return step.whole.begin_s; });
   for (const Span& span : spans) {
     const auto after = std::ranges::upper_bound(steps, span.begin_s, {},
                                                 [](const Step& step) { return step.whole.begin_s; });
     if (after == steps.begin() || span.begin_s > std::prev(after)->whole.end_s) continue;
     Step& step = *std::prev(after);
-    if (span.phase == Phase::bucket || span.phase == Phase::control) step.in_flight.push_back(span);
-    if (span.phase == Phase::wait) step.computed_until = span.begin_s;
+    if (span.kind == SpanKind::bucket || span.kind == SpanKind::control) step.in_flight.push_back(span);
+    if (span.kind == SpanKind::wait) step.computed_until = span.begin_s;
   }
   for (Step& step : steps)  // control words come after the buckets of their pass
     std::ranges::stable_sort(step.in_flight, {}, [](const Span& span) { return span.end_s; });
@@ -107,10 +107,10 @@ void write_chrome_trace(const std::string& path, const StepTrace& trace) {
                       {"pid", rank},
                       {"args", {{"name", fmt::format("rank {}", rank)}}}});
     for (const Span& span : trace[rank]) {
-      const char* name = kNames[static_cast<std::size_t>(span.phase)];
+      const char* name = kNames[static_cast<std::size_t>(span.kind)];
       nlohmann::json event = {
           {"name", name}, {"pid", rank}, {"tid", 0}, {"ts", (span.begin_s - origin) * 1e6}};
-      if (span.phase != Phase::bucket) {
+      if (span.kind != SpanKind::bucket) {
         event.update({{"ph", "X"}, {"dur", (span.end_s - span.begin_s) * 1e6}, {"args", {{"id", span.id}}}});
         events.push_back(event);
         continue;

@@ -90,8 +90,8 @@ void Trainer::run_micro_batches(const StepData& data, double scale, StepTimes& t
                  times.forward);
     const double end = now_s(), forward = times.forward - forward_before;
     times.backward += end - begin - (exchange_->times.hidden_s - hidden) - forward;
-    note_span(Phase::forward, host.micro_batch, begin, begin + forward);
-    note_span(Phase::backward, host.micro_batch, begin + forward, end);
+    note_span(SpanKind::forward, host.micro_batch, begin, begin + forward);
+    note_span(SpanKind::backward, host.micro_batch, begin + forward, end);
   }
 }
 
@@ -155,8 +155,8 @@ StepResult Trainer::step(const StepData& data, std::uint32_t request) {
   const double updated = now_s();
   if (sharded()) transport_->share(weights_);
   const double shared = now_s();
-  note_span(Phase::optimizer, 0, begin, updated);
-  if (sharded()) note_span(Phase::share, 0, updated, shared);
+  note_span(SpanKind::optimizer, 0, begin, updated);
+  if (sharded()) note_span(SpanKind::share, 0, updated, shared);
   result.times.optimizer = updated - begin;
   result.times.hidden = exchange_->times.hidden_s;
   result.times.exposed = exchange_->times.exposed_s + (shared - updated);

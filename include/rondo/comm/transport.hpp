@@ -81,7 +81,8 @@ inline constexpr std::size_t kSliceWords = 1024;
 WordRange slice_of(WordRange range, int rank, int size);
 
 /// For host memory: "shared" (one node), "ring" and "hierarchical" (large messages), "tree" (small ones),
-/// "mpi", or "auto": shared on one node, else hierarchical. InputError where it cannot work here.
+/// "mpi", or "auto": shared on one node, else by size, as a short measurement showed. InputError where it
+/// cannot work.
 std::unique_ptr<Transport> make_transport(const std::string& algorithm, Communicator& comm);
 /// For memory of a backend: that, or "nccl", which is "auto" between GPUs.
 std::unique_ptr<Transport> make_transport(const std::string& algorithm, Communicator& comm,

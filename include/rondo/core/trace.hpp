@@ -6,7 +6,7 @@
 
 namespace rondo {
 
-enum class Phase : std::uint32_t {
+enum class SpanKind : std::uint32_t {
   step,      ///< id: number of the step
   data,      ///< waiting for the loader
   forward,   ///< id: micro-batch
@@ -20,7 +20,7 @@ enum class Phase : std::uint32_t {
 };
 
 struct Span {
-  Phase phase;
+  SpanKind kind;
   std::uint32_t bytes;  ///< of a bucket
   std::int64_t id;
   double begin_s, end_s;  ///< now_s()
@@ -29,9 +29,9 @@ struct Span {
 /// Where this process's training thread notes its spans; null: nowhere.
 std::vector<Span>*& trace();
 
-inline void note_span(Phase phase, std::int64_t id, double begin_s, double end_s, std::uint32_t bytes = 0) {
+inline void note_span(SpanKind kind, std::int64_t id, double begin_s, double end_s, std::uint32_t bytes = 0) {
   if (std::vector<Span>* spans = trace(); spans != nullptr)
-    spans->push_back({phase, bytes, id, begin_s, end_s});
+    spans->push_back({kind, bytes, id, begin_s, end_s});
 }
 
 }  // namespace rondo
