@@ -271,6 +271,19 @@ class Signals(RondoTest):
                 self.assertIn(f"at step {step}", resumed.text)
                 self.assertEqual(self.digest(self.folder / number.name), whole)
 
+    def test_by_way_of_mpirun(self):
+        """USR1 and USR2 to mpirun reach every rank: one checkpoint, and a stop with its exit code."""
+        whole = self.trained("whole", sets=LONG)
+        started = self.start_training("run", ranks=3, sets=LONG)
+        self.wait_for_start("run")
+        os.kill(started.process.pid, signal.SIGUSR1)
+        wait_until(lambda: checkpoints(self.folder / "run"), "a checkpoint")
+        os.kill(started.process.pid, signal.SIGUSR2)
+        stopped = started.result()
+        self.assertEqual(stopped.code, STOPPED, stopped.text)
+        self.assertEqual(len(checkpoints(self.folder / "run")), 2)
+        self.assertEqual(self.trained("run", "--resume", sets=LONG), whole)
+
     def test_term_to_one_rank_of_three_stops_all(self):
         whole = self.trained("whole", sets=LONG)
         started = self.start_training("run", ranks=3, sets=LONG)

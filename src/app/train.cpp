@@ -2,6 +2,7 @@
 #include "rondo/core/error.hpp"
 #include "rondo/tasks/registry.hpp"
 #include "rondo/train/session.hpp"
+#include "rondo/train/signals.hpp"
 
 namespace rondo {
 
@@ -9,7 +10,9 @@ Command add_train(CLI::App& app) {
   CLI::App* sub = app.add_subcommand("train", "Train a model; start it with mpirun for several ranks");
   sub->footer(
       "Example: mpirun -n 2 rondo train configs/energy.toml --run-dir runs/mine --set train.max_steps=200\n"
-      "Signals: USR1 writes a checkpoint; TERM and INT write one and stop (exit code 85).");
+      "Signals: USR1 writes a checkpoint; USR2, TERM and INT write one and stop (exit code 85). To stop a "
+      "job by\n"
+      "its mpirun send that USR2: after TERM it kills ranks within a second or two.");
   auto command = std::make_shared<TrainCommand>();
   auto list = std::make_shared<bool>(false);
   sub->add_option("config", command->config, "configuration (TOML)");
@@ -30,6 +33,7 @@ Command add_train(CLI::App& app) {
             }
             if (command->config.empty())
               input_error("command line: config is required; see rondo train --help");
+            install_signal_requests();  // before ranks meet: a wish that comes early is kept
             return run_training(*command, world(), make_task);
           }};
 }

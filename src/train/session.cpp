@@ -14,12 +14,13 @@
 #include "rondo/io/checkpoint.hpp"
 #include "rondo/io/checkpoint_folder.hpp"
 #include "rondo/train/run_directory.hpp"
-#include "signals.hpp"
+#include "rondo/train/signals.hpp"
 
 namespace rondo {
 namespace {
 
 constexpr double kDataTimeout = 600;  // seconds to wait for a sample, or for a checkpoint's disk
+constexpr double kSameRequest = 1;    // seconds within which the ranks' wishes for a checkpoint are one
 
 class Session {
  public:
@@ -29,7 +30,6 @@ class Session {
   int run() {
     const double begin = now_s();
     prepare();
-    install_signal_requests();
     say(fmt::format(
         "{} rank(s) on {} of {} micro-batches a step, {} exchange over {}{}, {} parameters, {} samples",
         comm_.size(), backend_->name(), config_.train.micro_batches, trainer_->exchange().name(),
@@ -120,7 +120,7 @@ class Session {
       const StepData& data = loader.next(kDataTimeout);
       const double waited = now_s() - wait;
       samples += trainer_->sampler().samples(trainer_->steps_done());
-      StepResult result = trainer_->step(data, take_request());
+      StepResult result = trainer_->step(data, request());
       result.times.data = waited;
       const std::int64_t done = trainer_->steps_done();
       const double speed = static_cast<double>(samples) / (now_s() - since);
@@ -134,6 +134,7 @@ class Session {
       bool save = every > 0 && done % every == 0, best = false;
       if (eval > 0 && done % eval == 0 && done != last) best = validate(progress);
       asked = result.request;
+      if (asked != kNoRequest) asked_at_ = now_s();
       if ((save || best || asked != kNoRequest) && done != last) checkpoint(best);
     }
     if (trainer_->steps_done() == last) {
@@ -142,6 +143,13 @@ class Session {
     }
     finish_writing();
     return asked;
+  }
+
+  // A signal that mpirun hands to all ranks reaches them during one step or the next: one checkpoint is
+  // enough.
+  std::uint32_t request() const {
+    const std::uint32_t mine = take_request();
+    return mine == kCheckpoint && now_s() - asked_at_ < kSameRequest ? kNoRequest : mine;
   }
 
   // Evaluates on the validation split, calibrates with it, and tells whether this is the best so far.
@@ -234,6 +242,7 @@ class Session {
   std::unique_ptr<Trainer> trainer_;
   std::unique_ptr<BackgroundWriter> writer_;
   double best_score_ = std::numeric_limits<double>::infinity();
+  double asked_at_ = -std::numeric_limits<double>::infinity();  // when the last request was met, now_s()
 };
 
 }  // namespace
