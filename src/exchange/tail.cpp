@@ -2,9 +2,12 @@
 
 #include <bit>
 
+#include "rondo/core/phase.hpp"
+
 namespace rondo {
 
 void Tail::combine(Transport& transport, std::span<const double> losses, std::uint32_t request, bool good) {
+  enter(Phase::control_word);
   for (std::size_t i = 0; i < losses.size(); ++i) {
     const auto bits = std::bit_cast<std::uint64_t>(losses[i]);
     losses_[2 * i] = static_cast<std::uint32_t>(bits);

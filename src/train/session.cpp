@@ -10,9 +10,12 @@
 #include "rondo/core/clock.hpp"
 #include "rondo/core/error.hpp"
 #include "rondo/core/log.hpp"
+#include "rondo/core/phase.hpp"
 #include "rondo/core/version.hpp"
 #include "rondo/io/checkpoint.hpp"
 #include "rondo/io/checkpoint_folder.hpp"
+#include "rondo/survive/chaos.hpp"
+#include "rondo/survive/watchdog.hpp"
 #include "rondo/train/run_directory.hpp"
 #include "rondo/train/signals.hpp"
 
@@ -27,7 +30,20 @@ class Session {
   Session(const TrainCommand& command, Communicator& comm, TaskFactory factory)
       : command_(command), comm_(comm), factory_(factory), directory_(run_dir_of(command)) {}
 
+  // Whatever happens, the last heartbeat says how it ended.
   int run() {
+    try {
+      const int code = train();
+      watchdog_->end(code == 0 ? Ending::finished : Ending::stopped, code);
+      return code;
+    } catch (const Error& e) {
+      if (watchdog_ != nullptr) watchdog_->end(Ending::failed, e.exit_code());
+      throw;
+    }
+  }
+
+ private:
+  int train() {
     const double begin = now_s();
     prepare();
     say(fmt::format(
@@ -45,7 +61,6 @@ class Session {
     return 0;
   }
 
- private:
   static std::string run_dir_of(const TrainCommand& command) {
     if (!command.run_dir.empty()) return command.run_dir;
     return "runs/" + std::filesystem::path(command.config).stem().string();
@@ -61,7 +76,13 @@ class Session {
     together(comm_, [&] {
       if (comm_.rank() == 0) directory_.claim(command_.resume);
     });
-    together(comm_, [&] { open_log(directory_.log(comm_.rank()), comm_.rank()); });
+    together(comm_, [&] {
+      const std::string log = directory_.log(comm_.rank());
+      open_log(log, comm_.rank());
+      watchdog_ =
+          std::make_unique<Watchdog>(config_.watchdog, directory_.path(), log, comm_.rank(), comm_.size());
+      arm_chaos(comm_.rank());
+    });
     trainer_ = std::make_unique<Trainer>(config_, *backend_, comm_);
     if (command_.resume) resume();
     if (comm_.rank() != 0) return;
@@ -108,6 +129,8 @@ class Session {
 
   std::uint32_t loop() {
     const std::int64_t last = config_.train.max_steps, first = trainer_->steps_done();
+    watchdog_->began_at(first);
+    enter_step(first);
     const Assignment mine = trainer_->assigned();
     Loader loader(config_.task->dataset(Split::train), trainer_->sampler(), first, last, mine.begin, mine.end,
                   trainer_->batch_rows());
@@ -116,6 +139,7 @@ class Session {
     std::int64_t samples = 0;
     std::uint32_t asked = kNoRequest;
     while (trainer_->steps_done() < last && asked != kCheckpointAndStop) {
+      enter(Phase::loading);
       const double wait = now_s();
       const StepData& data = loader.next(kDataTimeout);
       const double waited = now_s() - wait;
@@ -123,6 +147,7 @@ class Session {
       StepResult result = trainer_->step(data, request());
       result.times.data = waited;
       const std::int64_t done = trainer_->steps_done();
+      enter_step(done);
       const double speed = static_cast<double>(samples) / (now_s() - since);
       progress.update(done, result.loss, speed);
       if (result.redos > 0) log_line(fmt::format("step {}: redone with new exponents", done));
@@ -142,6 +167,7 @@ class Session {
       checkpoint(best);
     }
     finish_writing();
+    enter(Phase::leaving);
     return asked;
   }
 
@@ -154,6 +180,7 @@ class Session {
 
   // Evaluates on the validation split, calibrates with it, and tells whether this is the best so far.
   bool validate(Progress& progress) {
+    enter(Phase::evaluation);
     const std::vector<float> predictions = trainer_->predict(Split::validation);
     config_.task->calibrate(predictions);
     const Metrics metrics = config_.task->evaluate(Split::validation, predictions);
@@ -174,6 +201,7 @@ class Session {
   }
 
   void checkpoint(bool best) {
+    enter(Phase::checkpoint);
     trainer_->collect();
     if (comm_.rank() != 0) return;
     writer_->wait();  // before the copy: one snapshot in memory is enough
@@ -237,6 +265,7 @@ class Session {
   TaskFactory factory_;
   RunDirectory directory_;
   RunConfig config_;
+  std::unique_ptr<Watchdog> watchdog_;
   std::unique_ptr<Backend> backend_;
   std::string fingerprint_, history_;
   std::unique_ptr<Trainer> trainer_;
