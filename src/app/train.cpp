@@ -6,6 +6,17 @@
 
 namespace rondo {
 
+void describe_train(CLI::App& sub, TrainCommand& command) {
+  sub.add_option("config", command.config, "configuration (TOML)");
+  sub.add_option("--run-dir", command.run_dir, "where the run goes (default: runs/<name of the config>)");
+  sub.add_flag("--resume", command.resume, "go on from the newest good checkpoint of the run directory");
+  sub.add_option("--set", command.overrides, "override a key of the config, key=value; can be repeated")
+      ->take_all()
+      ->allow_extra_args(false);
+  sub.add_flag("--accept-numerics", command.accept_numerics,
+               "resume although this machine computes other bits than the one before");
+}
+
 Command add_train(CLI::App& app) {
   CLI::App* sub = app.add_subcommand("train", "Train a model; start it with mpirun for several ranks");
   sub->footer(
@@ -15,14 +26,7 @@ Command add_train(CLI::App& app) {
       "its mpirun send that USR2: after TERM it kills ranks within a second or two.");
   auto command = std::make_shared<TrainCommand>();
   auto list = std::make_shared<bool>(false);
-  sub->add_option("config", command->config, "configuration (TOML)");
-  sub->add_option("--run-dir", command->run_dir, "where the run goes (default: runs/<name of the config>)");
-  sub->add_flag("--resume", command->resume, "go on from the newest good checkpoint of the run directory");
-  sub->add_option("--set", command->overrides, "override a key of the config, key=value; can be repeated")
-      ->take_all()
-      ->allow_extra_args(false);
-  sub->add_flag("--accept-numerics", command->accept_numerics,
-                "resume although this machine computes other bits than the one before");
+  describe_train(*sub, *command);
   sub->add_flag("--help-config", *list, "list the keys of a configuration with their defaults");
   return {sub, [command, list] {
             if (*list) {

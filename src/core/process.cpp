@@ -100,11 +100,11 @@ std::vector<pid_t> members_of_session(pid_t session) {
   return found;
 }
 
-bool kill_for_sure(std::span<const Process> processes, double timeout_s) {
-  for (const Process& process : processes) process.send(SIGKILL);
+bool kill_for_sure(std::span<const Process* const> processes, double timeout_s) {
+  for (const Process* process : processes) process->send(SIGKILL);
   const Deadline deadline(timeout_s);
-  for (const Process& process : processes)
-    while (!process.ended()) {
+  for (const Process* process : processes)
+    while (!process->ended()) {
       if (deadline.passed()) return false;
       std::this_thread::sleep_for(std::chrono::milliseconds(1));
     }

@@ -61,11 +61,6 @@ class Session {
     return 0;
   }
 
-  static std::string run_dir_of(const TrainCommand& command) {
-    if (!command.run_dir.empty()) return command.run_dir;
-    return "runs/" + std::filesystem::path(command.config).stem().string();
-  }
-
   void prepare() {
     together(comm_, [&] {
       config_ = read_config(ConfigReader::from_file(command_.config, command_.overrides), factory_);
@@ -275,6 +270,11 @@ class Session {
 };
 
 }  // namespace
+
+std::string run_dir_of(const TrainCommand& command) {
+  if (!command.run_dir.empty()) return command.run_dir;
+  return "runs/" + std::filesystem::path(command.config).stem().string();
+}
 
 int run_training(const TrainCommand& command, Communicator& comm, TaskFactory factory) {
   return Session(command, comm, factory).run();

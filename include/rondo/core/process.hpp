@@ -36,6 +36,6 @@ std::vector<pid_t> members_of_session(pid_t session);
 
 /// SIGKILL to all of them, and waits until none is left. False when one has not died after `timeout_s` (it is
 /// inside a system call that cannot be broken off, such as a dead network disk's).
-bool kill_for_sure(std::span<const Process> processes, double timeout_s);
+bool kill_for_sure(std::span<const Process* const> processes, double timeout_s);
 
 }  // namespace rondo
