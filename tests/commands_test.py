@@ -167,7 +167,7 @@ class Help(RondoTest):
         text = self.succeed("--help").text
         self.assertIn("Example: mpirun -n 4 rondo train", text)
         commands = re.findall(r"(?m)^  ([a-z]+) +[A-Z]", text.partition("ubcommands:")[2])
-        self.assertGreaterEqual(set(commands), {"train", "eval", "predict", "import", "inspect", "doctor", "bench"})
+        self.assertGreaterEqual(set(commands), {"train", "launch", "eval", "predict", "import", "inspect", "doctor", "bench"})
         for command in commands:
             with self.subTest(command):
                 its = self.succeed(command, "--help").text
@@ -204,7 +204,7 @@ class RunDirectory(RondoTest):
         folder = self.folder / "run"
         self.assertIn(f"run directory: {folder}", result.text)
         self.assertEqual(sorted(p.name for p in folder.iterdir()),
-                         ["checkpoints", "config.toml", "lock", "logs", "metrics.jsonl"])
+                         ["checkpoints", "config.toml", "heartbeats", "lock", "logs", "metrics.jsonl"])
         self.assertEqual(sorted(p.name for p in (folder / "logs").iterdir()), [f"rank-000{r}.log" for r in range(3)])
         for rank in range(3):
             self.assertIn(f" rank {rank} ready after ", (folder / f"logs/rank-000{rank}.log").read_text())

@@ -25,7 +25,7 @@ struct Fault {
   std::int64_t step = -1;
   Phase phase = Phase::starting;
   std::string kind;
-  int slow_entries = 2000;
+  int slow_entries = 400;
   bool begun = false;
 };
 

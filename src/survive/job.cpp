@@ -97,7 +97,7 @@ std::string Job::fate_of(const Seen& rank) const {
     case Ending::crashed:
       return fmt::format("crashed: {}", strsignal(rank.beat.code));
     case Ending::none:
-      return "ended without a word: killed, or left by _exit";
+      return "died without a word (killed, or left by _exit)";
     default:
       return "";
   }
@@ -108,11 +108,13 @@ Job::Verdict Job::judge() const {
   const auto blame = [&](const Seen& seen, const std::string& fate) {
     verdict.kind = Verdict::broken;
     verdict.lost.push_back(seen.beat.rank);
-    verdict.what += fmt::format("{}{} in {}: {}", verdict.what.empty() ? "" : "; ", seen.beat.who(),
-                                seen.beat.where(), fate);
+    verdict.what += fmt::format("{}{}, last seen in {}: {}", verdict.what.empty() ? "" : "; ",
+                                seen.beat.who(), seen.beat.where(), fate);
   };
   for (const auto& [rank, seen] : seen_) {
-    const std::string fate = seen.dead || seen.beat.ending != Ending::none ? fate_of(seen) : "";
+    // Of a rank on this machine not before its death: it may be writing its stack.
+    const bool ended = seen.process != nullptr ? seen.dead : seen.beat.ending != Ending::none;
+    const std::string fate = ended ? fate_of(seen) : "";
     if (!fate.empty()) blame(seen, fate);
   }
   if (verdict.kind == Verdict::broken) return verdict;

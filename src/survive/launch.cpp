@@ -143,12 +143,12 @@ class Launch {
     const double begin = now_s();
     auto job = std::make_unique<Job>(plan(number));
     const Job::Verdict verdict = watch(*job, account);
+    failed_at_ = now_s();
     if (!job->end())
       throw Error(fmt::format(
           "{}: a rank cannot be killed, so a restart could meet it: end it (a reboot of its host?), "
           "then go on with --resume",
           options_.run_directory));
-    failed_at_ = now_s();
     account.seconds = failed_at_ - begin;
     account.from_step = job->first_step();
     account.reached_step = job->reached_step();

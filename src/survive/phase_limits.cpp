@@ -27,7 +27,6 @@ void PhaseLimits::learn(Position was, double seconds, Position now) {
   usual.passed = true;
   usual.seconds = seconds > usual.seconds ? seconds : usual.seconds + kForget * (seconds - usual.seconds);
   // Phases too short to be sampled have been passed when two steps have.
-  if (first_step_ < 0) first_step_ = now.step;
   if (now.step >= first_step_ + 2)
     for (Usual& each : usual_) each.passed = true;
 }

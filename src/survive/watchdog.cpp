@@ -148,6 +148,7 @@ Watchdog::~Watchdog() {
 void Watchdog::began_at(std::int64_t step) {
   const std::lock_guard lock(impl_->mutex);
   impl_->beat.first_step = step;
+  impl_->limits.began_at(step);
 }
 
 void Watchdog::end(Ending ending, int code) {

@@ -77,6 +77,7 @@ class Session {
       watchdog_ =
           std::make_unique<Watchdog>(config_.watchdog, directory_.path(), log, comm_.rank(), comm_.size());
       arm_chaos(comm_.rank());
+      enter(Phase::starting);
     });
     trainer_ = std::make_unique<Trainer>(config_, *backend_, comm_);
     if (command_.resume) resume();

@@ -5,7 +5,7 @@
 /// every one; 0 if not given) and `fault`:
 ///   kill, segv   the signal           exit   _exit(3), without a word
 ///   stop         SIGSTOP              hang   the training thread sleeps for ever
-///   slow         5 ms at this entry to a phase and the next 2,000
+///   slow         5 ms at this entry to a phase and the next 400
 #pragma once
 
 namespace rondo {

@@ -45,7 +45,8 @@ class Watchdog {
 class PhaseLimits {
  public:
   explicit PhaseLimits(double floor_s) : floor_s_(floor_s) {}
-  /// Position `word` was seen for `seconds` and then another one.
+  void began_at(std::int64_t step) { first_step_ = step; }
+  /// The position `was` seen for `seconds` and then another one.
   void learn(Position was, double seconds, Position now);
   double limit_s(Phase phase) const;  ///< 0: none
 
@@ -56,7 +57,7 @@ class PhaseLimits {
   };
   double floor_s_;
   Usual usual_[kPhases];
-  std::int64_t first_step_ = -1;
+  std::int64_t first_step_ = 0;
 };
 
 }  // namespace rondo
