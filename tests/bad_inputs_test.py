@@ -81,6 +81,33 @@ class BadInputs(RondoTest):
                      "TOML configuration")
         self.command(["train", self.folder, "--run-dir", "{run}"], str(self.folder), "TOML configuration")
 
+    def launch(self, *arguments, parts, ranks=ALONE, env=None):
+        self.command(["launch", *arguments], *parts, ranks=ranks, env=env)
+
+    def test_launch(self):
+        good = ["--", "train", self.config, "--run-dir", "{run}"]
+        self.launch(*good, parts=["-n is required", "rondo --help"])
+        self.launch("-n", 0, *good, parts=["-n", "0 not in range"])
+        self.launch("-n", 2, parts=["-- train CONFIG"])
+        self.launch("-n", 2, "--", "eval", "runs/x", parts=["-- train CONFIG"])
+        self.launch("-n", 2, "--", "train", parts=["config is required", "rondo train --help"])
+        self.launch("-n", 2, "--", "train", self.folder / "none.toml", parts=["none.toml", "cannot be opened"])
+        self.launch("-n", 2, *good, "--sett", "a=1", parts=["train: ", "--sett", "rondo train --help"])
+        self.launch("-n", 2, "--min-ranks", 3, *good, parts=["--min-ranks 3", "-n 2"])
+        self.launch("-n", 2, *good, parts=["starts mpirun itself"], ranks=THREE)
+        self.launch("-n", 2, *good, parts=["/no/mpirun", "RONDO_MPIRUN"], env={"RONDO_MPIRUN": "/no/mpirun"})
+        hosts = self.folder / "hosts"
+        hosts.write_text("# mine\nlocalhost slots=some\n")
+        self.launch("-n", 2, "--hosts", hosts, *good, parts=[f"{hosts}:2: ", "slots=N"])
+        few = self.folder / "few"
+        few.write_text("localhost slots=1\n")
+        self.launch("-n", 2, "--hosts", few, *good, parts=[f"{few}", "1 slots for 2 ranks"])
+        self.launch("-n", 2, "--hosts", self.folder / "none", *good, parts=["none", "cannot be opened"])
+        over = ["--mpirun", "--oversubscribe --bind-to none"]
+        self.launch("-n", 2, *over, *good, "--set", "train.max_steps=0", parts=["--set train.max_steps", "not 0"])
+        self.train({}, "RONDO_CHAOS", "fault", env={"RONDO_CHAOS": "rank=0,step=1,fault=fire"})
+        self.train({"recovery.watchdog_s": -1}, "recovery.watchdog_s", "between 0", "not -1")
+
     def test_values(self):
         self.train({"train.max_steps": 0}, "--set train.max_steps", "between 1 and", "not 0")
         self.train({"train.seed": -1}, "train.seed", "at least 0", "not -1")

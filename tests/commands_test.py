@@ -167,7 +167,7 @@ class Help(RondoTest):
         text = self.succeed("--help").text
         self.assertIn("Example: mpirun -n 4 rondo train", text)
         commands = re.findall(r"(?m)^  ([a-z]+) +[A-Z]", text.partition("ubcommands:")[2])
-        self.assertGreaterEqual(set(commands), {"train", "eval", "predict", "import", "inspect", "doctor", "bench"})
+        self.assertGreaterEqual(set(commands), {"train", "launch", "eval", "predict", "import", "inspect", "doctor", "bench"})
         for command in commands:
             with self.subTest(command):
                 its = self.succeed(command, "--help").text
@@ -235,7 +235,7 @@ class RunDirectory(RondoTest):
         folder = self.folder / "run"
         self.assertIn(f"run directory: {folder}", result.text)
         self.assertEqual(sorted(p.name for p in folder.iterdir()),
-                         ["checkpoints", "config.toml", "lock", "logs", "metrics.jsonl"])
+                         ["checkpoints", "config.toml", "heartbeats", "lock", "logs", "metrics.jsonl"])
         self.assertEqual(sorted(p.name for p in (folder / "logs").iterdir()), [f"rank-000{r}.log" for r in range(3)])
         for rank in range(3):
             self.assertIn(f" rank {rank} ready after ", (folder / f"logs/rank-000{rank}.log").read_text())
@@ -301,6 +301,19 @@ class Signals(RondoTest):
                 resumed = self.train(number.name, "--resume", ranks=2, sets=LONG)
                 self.assertIn(f"at step {step}", resumed.text)
                 self.assertEqual(self.digest(self.folder / number.name), whole)
+
+    def test_by_way_of_mpirun(self):
+        """USR1 and USR2 to mpirun reach every rank: one checkpoint, and a stop with its exit code."""
+        whole = self.trained("whole", sets=LONG)
+        started = self.start_training("run", ranks=3, sets=LONG)
+        self.wait_for_start("run")
+        os.kill(started.process.pid, signal.SIGUSR1)
+        wait_until(lambda: checkpoints(self.folder / "run"), "a checkpoint")
+        os.kill(started.process.pid, signal.SIGUSR2)
+        stopped = started.result()
+        self.assertEqual(stopped.code, STOPPED, stopped.text)
+        self.assertEqual(len(checkpoints(self.folder / "run")), 2)
+        self.assertEqual(self.trained("run", "--resume", sets=LONG), whole)
 
     def test_term_to_one_rank_of_three_stops_all(self):
         whole = self.trained("whole", sets=LONG)

@@ -19,7 +19,11 @@ struct Command {
 /// The ranks of this process, started on first use.
 Communicator& world();
 
+/// The options of `train`, also for who hands them on.
+void describe_train(CLI::App& sub, struct TrainCommand& command);
+
 Command add_train(CLI::App& app);
+Command add_launch(CLI::App& app);
 Command add_eval(CLI::App& app);
 Command add_predict(CLI::App& app);
 Command add_import(CLI::App& app);

@@ -51,8 +51,8 @@ int run(int argc, char** argv) {
       "Example: mpirun -n 4 rondo train configs/energy.toml"};
   app.set_version_flag("--version", version() + " (" + build_info() + ")");
   app.require_subcommand(1);
-  const Command commands[] = {add_train(app),   add_eval(app),   add_predict(app), add_import(app),
-                              add_inspect(app), add_doctor(app), add_bench(app)};
+  const Command commands[] = {add_train(app),  add_launch(app),  add_eval(app),   add_predict(app),
+                              add_import(app), add_inspect(app), add_doctor(app), add_bench(app)};
   try {
     app.parse(argc, argv);
   } catch (const CLI::CallForHelp& e) {

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "rondo/comm/transport.hpp"
+#include "rondo/core/phase.hpp"
 #include "rondo/device/tensor.hpp"
 
 namespace rondo {
@@ -21,6 +22,7 @@ class Buckets {
     while (sent_ < values_) {
       const std::int64_t next = std::min(sent_ + size_, values_);
       if (next > end) return;
+      enter_bucket();
       start(WordRange{static_cast<std::size_t>(sent_), static_cast<std::size_t>(next)});
       sent_ = next;
     }

@@ -3,12 +3,14 @@
 #include <bit>
 
 #include "rondo/core/clock.hpp"
+#include "rondo/core/phase.hpp"
 #include "rondo/core/trace.hpp"
 
 namespace rondo {
 
 void Tail::combine(Transport& transport, std::span<const double> losses, std::uint32_t request,
                    std::uint32_t fault) {
+  enter(Phase::control_word);
   for (std::size_t i = 0; i < losses.size(); ++i) {
     const auto bits = std::bit_cast<std::uint64_t>(losses[i]);
     losses_[2 * i] = static_cast<std::uint32_t>(bits);

@@ -4,6 +4,7 @@
 #include "rondo/core/clock.hpp"
 #include "rondo/core/config.hpp"
 #include "rondo/core/error.hpp"
+#include "rondo/core/phase.hpp"
 
 namespace rondo {
 
@@ -33,8 +34,10 @@ void Model::train(Pass& pass, const Batch& batch, real scale, double* losses, do
   for (const LayerPtr& member : members_) {
     pass.workspace.reset();
     const double begin = now_s();
+    enter(Phase::forward);
     const Matrix prediction = member->forward(pass, batch.inputs);
     forward_s += now_s() - begin;
+    enter(Phase::backward);
     const Matrix gradient = pass.workspace.matrix(rows, outputs_);
     loss_->evaluate(pass.backend, prediction, batch.targets, batch.weights, scale, losses, gradient);
     losses += rows;

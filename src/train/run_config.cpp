@@ -44,6 +44,7 @@ void RunConfig::visit(Fields& f) {
   exchange.visit(f);
   device.visit(f);
   checkpoint.visit(f);
+  watchdog.visit(f);
   if (task != nullptr) task->visit(f);
 }
 

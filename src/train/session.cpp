@@ -10,26 +10,42 @@
 #include "rondo/core/clock.hpp"
 #include "rondo/core/error.hpp"
 #include "rondo/core/log.hpp"
+#include "rondo/core/phase.hpp"
 #include "rondo/core/version.hpp"
 #include "rondo/io/checkpoint.hpp"
 #include "rondo/io/checkpoint_folder.hpp"
+#include "rondo/survive/chaos.hpp"
+#include "rondo/survive/watchdog.hpp"
 #include "rondo/train/run_directory.hpp"
-#include "signals.hpp"
+#include "rondo/train/signals.hpp"
 
 namespace rondo {
 namespace {
 
 constexpr double kDataTimeout = 600;  // seconds to wait for a sample, or for a checkpoint's disk
+constexpr double kSameRequest = 1;    // seconds within which the ranks' wishes for a checkpoint are one
 
 class Session {
  public:
   Session(const TrainCommand& command, Communicator& comm, TaskFactory factory)
       : command_(command), comm_(comm), factory_(factory), directory_(run_dir_of(command)) {}
 
+  // Whatever happens, the last heartbeat says how it ended.
   int run() {
+    try {
+      const int code = train();
+      watchdog_->end(code == 0 ? Ending::finished : Ending::stopped, code);
+      return code;
+    } catch (const Error& e) {
+      if (watchdog_ != nullptr) watchdog_->end(Ending::failed, e.exit_code());
+      throw;
+    }
+  }
+
+ private:
+  int train() {
     const double begin = now_s();
     prepare();
-    install_signal_requests();
     say(fmt::format(
         "{} rank(s) on {} of {} micro-batches a step, {} exchange over {}{}, {} parameters, {} samples",
         comm_.size(), backend_->name(), config_.train.micro_batches, trainer_->exchange().name(),
@@ -45,12 +61,6 @@ class Session {
     return 0;
   }
 
- private:
-  static std::string run_dir_of(const TrainCommand& command) {
-    if (!command.run_dir.empty()) return command.run_dir;
-    return "runs/" + std::filesystem::path(command.config).stem().string();
-  }
-
   void prepare() {
     together(comm_, [&] {
       config_ = read_config(ConfigReader::from_file(command_.config, command_.overrides), factory_);
@@ -61,7 +71,14 @@ class Session {
     together(comm_, [&] {
       if (comm_.rank() == 0) directory_.claim(command_.resume);
     });
-    together(comm_, [&] { open_log(directory_.log(comm_.rank()), comm_.rank()); });
+    together(comm_, [&] {
+      const std::string log = directory_.log(comm_.rank());
+      open_log(log, comm_.rank());
+      watchdog_ =
+          std::make_unique<Watchdog>(config_.watchdog, directory_.path(), log, comm_.rank(), comm_.size());
+      arm_chaos(comm_.rank());
+      enter(Phase::starting);
+    });
     trainer_ = std::make_unique<Trainer>(config_, *backend_, comm_);
     if (command_.resume) resume();
     if (comm_.rank() != 0) return;
@@ -108,6 +125,8 @@ class Session {
 
   std::uint32_t loop() {
     const std::int64_t last = config_.train.max_steps, first = trainer_->steps_done();
+    watchdog_->began_at(first);
+    enter_step(first);
     const Assignment mine = trainer_->assigned();
     Loader loader(config_.task->dataset(Split::train), trainer_->sampler(), first, last, mine.begin, mine.end,
                   trainer_->batch_rows());
@@ -116,13 +135,15 @@ class Session {
     std::int64_t samples = 0;
     std::uint32_t asked = kNoRequest;
     while (trainer_->steps_done() < last && asked != kCheckpointAndStop) {
+      enter(Phase::loading);
       const double wait = now_s();
       const StepData& data = loader.next(kDataTimeout);
       const double waited = now_s() - wait;
       samples += trainer_->sampler().samples(trainer_->steps_done());
-      StepResult result = trainer_->step(data, take_request());
+      StepResult result = trainer_->step(data, request());
       result.times.data = waited;
       const std::int64_t done = trainer_->steps_done();
+      enter_step(done);
       const double speed = static_cast<double>(samples) / (now_s() - since);
       progress.update(done, result.loss, speed);
       for (const Corruption& found : result.wrong)
@@ -139,6 +160,7 @@ class Session {
       bool save = every > 0 && done % every == 0, best = false;
       if (eval > 0 && done % eval == 0 && done != last) best = validate(progress);
       asked = result.request;
+      if (asked != kNoRequest) asked_at_ = now_s();
       if ((save || best || asked != kNoRequest) && done != last) checkpoint(best);
     }
     if (trainer_->steps_done() == last) {
@@ -146,11 +168,20 @@ class Session {
       checkpoint(best);
     }
     finish_writing();
+    enter(Phase::leaving);
     return asked;
+  }
+
+  // A signal that mpirun hands to all ranks reaches them during one step or the next: one checkpoint is
+  // enough.
+  std::uint32_t request() const {
+    const std::uint32_t mine = take_request();
+    return mine == kCheckpoint && now_s() - asked_at_ < kSameRequest ? kNoRequest : mine;
   }
 
   // Evaluates on the validation split, calibrates with it, and tells whether this is the best so far.
   bool validate(Progress& progress) {
+    enter(Phase::evaluation);
     const std::vector<float> predictions = trainer_->predict(Split::validation);
     config_.task->calibrate(predictions);
     const Metrics metrics = config_.task->evaluate(Split::validation, predictions);
@@ -171,6 +202,7 @@ class Session {
   }
 
   void checkpoint(bool best) {
+    enter(Phase::checkpoint);
     trainer_->collect();
     if (comm_.rank() != 0) return;
     writer_->wait();  // before the copy: one snapshot in memory is enough
@@ -234,14 +266,21 @@ class Session {
   TaskFactory factory_;
   RunDirectory directory_;
   RunConfig config_;
+  std::unique_ptr<Watchdog> watchdog_;
   std::unique_ptr<Backend> backend_;
   std::string fingerprint_, history_;
   std::unique_ptr<Trainer> trainer_;
   std::unique_ptr<BackgroundWriter> writer_;
   double best_score_ = std::numeric_limits<double>::infinity();
+  double asked_at_ = -std::numeric_limits<double>::infinity();  // when the last request was met, now_s()
 };
 
 }  // namespace
+
+std::string run_dir_of(const TrainCommand& command) {
+  if (!command.run_dir.empty()) return command.run_dir;
+  return "runs/" + std::filesystem::path(command.config).stem().string();
+}
 
 int run_training(const TrainCommand& command, Communicator& comm, TaskFactory factory) {
   return Session(command, comm, factory).run();

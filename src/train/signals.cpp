@@ -1,4 +1,4 @@
-#include "signals.hpp"
+#include "rondo/train/signals.hpp"
 
 #include <atomic>
 #include <csignal>
@@ -14,6 +14,10 @@ static_assert(std::atomic<std::uint32_t>::is_always_lock_free,
 
 void on_signal(int number) {
   const std::uint32_t asked = number == SIGUSR1 ? kCheckpoint : kCheckpointAndStop;
+  if (number == SIGINT && pending.load() == kCheckpointAndStop) {  // asked twice: the user will not wait
+    std::signal(SIGINT, SIG_DFL);
+    std::raise(SIGINT);
+  }
   if (pending.load() < asked) pending.store(asked);
 }
 
@@ -24,7 +28,7 @@ void install_signal_requests() {
   action.sa_handler = on_signal;
   action.sa_flags = SA_RESTART;
   std::signal(SIGXFSZ, SIG_IGN);  // a limit on file sizes is a failed write, with a line that says so
-  for (const int number : {SIGUSR1, SIGTERM, SIGINT}) sigaction(number, &action, nullptr);
+  for (const int number : {SIGUSR1, SIGUSR2, SIGTERM, SIGINT}) sigaction(number, &action, nullptr);
 }
 
 std::uint32_t take_request() { return pending.exchange(kNoRequest); }

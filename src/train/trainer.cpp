@@ -4,6 +4,7 @@
 
 #include "rondo/core/clock.hpp"
 #include "rondo/core/error.hpp"
+#include "rondo/core/phase.hpp"
 #include "rondo/core/trace.hpp"
 
 namespace rondo {
@@ -126,6 +127,7 @@ StepResult Trainer::step(const StepData& data, std::uint32_t request) {
     exchange_->begin();
     run_micro_batches(data, scale, result.times);
     collect_losses(data, scale, losses);
+    enter(Phase::exchange);
     outcome = exchange_->finish(losses, request);
     if (outcome.verdict == Verdict::corrupt) {
       result.wrong.push_back(outcome.corruption);
@@ -144,6 +146,7 @@ StepResult Trainer::step(const StepData& data, std::uint32_t request) {
         "step {}: the loss or a gradient is not finite; nothing was applied. Lower optimizer.learning_rate, "
         "set optimizer.clip_norm, or look for huge values in the data",
         steps_done_);
+  enter(Phase::optimizer);
   const double begin = now_s();
   for (const double loss : outcome.losses) result.loss += loss;
   double factor = 1;
@@ -153,6 +156,7 @@ StepResult Trainer::step(const StepData& data, std::uint32_t request) {
   optimizer_->update(exchange_->gradient(factor), my_blocks_, steps_done_, result.rate);
   ++steps_done_;
   const double updated = now_s();
+  enter(Phase::sharing);
   if (sharded()) transport_->share(weights_);
   const double shared = now_s();
   note_span(SpanKind::optimizer, 0, begin, updated);
@@ -165,6 +169,7 @@ StepResult Trainer::step(const StepData& data, std::uint32_t request) {
 }
 
 std::vector<float> Trainer::predict_piece(std::span<const float> inputs, std::int64_t rows) {
+  enter(Phase::evaluation);
   Pass run = pass(false);
   run.samples = rows;
   model_.store().view(optimizer_->evaluation_weights());

@@ -9,6 +9,7 @@
 #include "rondo/exchange/exchange.hpp"
 #include "rondo/nn/model.hpp"
 #include "rondo/optim/optimizer.hpp"
+#include "rondo/survive/watchdog.hpp"
 #include "rondo/train/task.hpp"
 
 namespace rondo {
@@ -38,6 +39,7 @@ struct RunConfig {
   ExchangeOptions exchange;
   DeviceOptions device;
   CheckpointOptions checkpoint;
+  WatchdogOptions watchdog;
   std::unique_ptr<Task> task;
 
   void visit(Fields& fields);  ///< all of it, the task's fields too

@@ -19,6 +19,8 @@ struct TrainCommand {
 
 inline constexpr int kStoppedExitCode = 85;  ///< a run that was asked to stop and can be resumed
 
+std::string run_dir_of(const TrainCommand& command);
+
 /// Trains. Collective. Returns the exit code.
 int run_training(const TrainCommand& command, Communicator& comm, TaskFactory factory);
 

@@ -1,0 +1,76 @@
+/// Where this process stands in its training: step, phase and bucket, for whoever watches over it.
+///
+/// The thread that trains says where it goes; that costs a relaxed load and store of one word. Any thread may
+/// read the word: it changes whenever there is progress.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <optional>
+#include <string_view>
+
+namespace rondo {
+
+/// In the order in which they come within the step of one number: what follows the update of step n - 1
+/// counts as step n, as its checkpoint does.
+enum class Phase : std::uint8_t {
+  starting,
+  evaluation,
+  checkpoint,
+  loading,
+  forward,
+  backward,
+  exchange,      ///< waiting for sums of gradients
+  control_word,  ///< the step's common decision
+  optimizer,
+  sharing,  ///< fetching what other ranks updated
+  leaving   ///< trained; reporting and going
+};
+inline constexpr int kPhases = 11;
+std::string_view name_of(Phase phase);
+std::optional<Phase> phase_of(std::string_view name);
+
+struct Position {
+  std::int64_t step = 0;  ///< at most 2^31
+  int bucket = 0;         ///< buckets sent in this step
+  Phase phase = Phase::starting;
+
+  /// As one word; `entries` makes the word of each entry another one.
+  static constexpr std::uint64_t kEntry = 1 << 20;
+  static constexpr Position of(std::uint64_t word) {
+    return {static_cast<std::int64_t>(word >> 32), static_cast<int>(word >> 8 & 0xfff),
+            static_cast<Phase>(word & 0xff)};
+  }
+  /// Comparable: whoever has the smaller one is behind.
+  std::int64_t progress() const { return step * kPhases + static_cast<int>(phase); }
+};
+
+namespace detail {
+inline std::atomic<std::uint64_t> position{0};
+/// Called at every entry where it is set: faults on demand, for tests. Set before training begins.
+inline void (*at_entry)() = nullptr;
+inline void move_to(std::uint64_t word) {
+  position.store(word, std::memory_order_relaxed);
+  if (at_entry != nullptr) [[unlikely]]
+    at_entry();
+}
+}  // namespace detail
+
+inline std::uint64_t position_word() { return detail::position.load(std::memory_order_relaxed); }
+
+/// The next step begins, or training does at this one.
+inline void enter_step(std::int64_t step) {
+  detail::position.store(static_cast<std::uint64_t>(step) << 32, std::memory_order_relaxed);
+}
+/// A phase begins, or the next piece of it. Entries are counted mod 4096 beside the phase.
+inline void enter(Phase phase) {
+  const std::uint64_t word = position_word(), entries = (word + Position::kEntry) & 0xfff00000;
+  detail::move_to((word & 0xffffffff000fff00) | entries | static_cast<std::uint64_t>(phase));
+}
+/// The next bucket of gradients leaves.
+inline void enter_bucket() {
+  const std::uint64_t word = position_word();
+  detail::move_to((word & ~std::uint64_t{0xfff00}) | ((word + 0x100) & 0xfff00));
+}
+
+}  // namespace rondo

@@ -1,0 +1,98 @@
+#include "rondo/survive/chaos.hpp"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <csignal>
+#include <cstdlib>
+#include <sstream>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "rondo/core/error.hpp"
+#include "rondo/core/phase.hpp"
+#include "rondo/survive/heartbeat.hpp"
+
+namespace rondo {
+namespace {
+
+using std::chrono::milliseconds;
+
+struct Fault {
+  int rank = -1, bucket = 0, attempt = 0;
+  std::int64_t step = -1;
+  Phase phase = Phase::starting;
+  std::string kind;
+  int slow_entries = 400;
+  bool begun = false;
+};
+
+std::vector<Fault>& faults() {
+  static std::vector<Fault> list;
+  return list;
+}
+
+void strike(Fault& fault) {
+  if (fault.kind == "kill") raise(SIGKILL);
+  if (fault.kind == "segv") raise(SIGSEGV);
+  if (fault.kind == "exit") _exit(3);
+  if (fault.kind == "stop") kill(getpid(), SIGSTOP);
+  while (fault.kind == "hang") std::this_thread::sleep_for(std::chrono::seconds(1));
+  if (fault.kind == "slow" && fault.slow_entries-- > 0) std::this_thread::sleep_for(milliseconds(5));
+}
+
+void at_entry() {
+  const Position at = Position::of(position_word());
+  for (Fault& fault : faults()) {
+    if (!fault.begun)
+      fault.begun = at.step == fault.step && at.phase == fault.phase && at.bucket >= fault.bucket;
+    if (fault.begun) strike(fault);
+  }
+}
+
+Fault parsed(const std::string& text) {
+  Fault fault;
+  std::istringstream parts(text);
+  for (std::string part; std::getline(parts, part, ',');) {
+    const std::string key = part.substr(0, part.find('=')),
+                      value = part.substr(std::min(key.size() + 1, part.size()));
+    const int number = std::atoi(value.c_str());
+    if (key == "rank")
+      fault.rank = number;
+    else if (key == "step")
+      fault.step = number;
+    else if (key == "bucket")
+      fault.bucket = number;
+    else if (key == "attempt")
+      fault.attempt = number;
+    else if (key == "fault")
+      fault.kind = value;
+    else if (key == "phase" && phase_of(value))
+      fault.phase = *phase_of(value);
+    else
+      input_error("RONDO_CHAOS: \"{}\" is not a rank, step, phase, bucket, attempt or fault", part);
+  }
+  constexpr std::string_view kKinds[] = {"kill", "segv", "exit", "stop", "hang", "slow"};
+  if (std::ranges::find(kKinds, fault.kind) == std::end(kKinds) || fault.rank < 0 || fault.step < 0)
+    input_error("RONDO_CHAOS: \"{}\" needs a rank, a step and a fault: kill, segv, exit, stop, hang or slow",
+                text);
+  return fault;
+}
+
+}  // namespace
+
+void arm_chaos(int rank) {
+  const char* text = std::getenv("RONDO_CHAOS");
+  if (text == nullptr) return;
+  const int attempt = JobName::of_environment().attempt;
+  std::istringstream all(text);
+  for (std::string one; std::getline(all, one, ';');) {
+    Fault fault = parsed(one);
+    if (fault.rank == rank && (fault.attempt == attempt || fault.attempt == -1)) faults().push_back(fault);
+  }
+  if (!faults().empty()) detail::at_entry = at_entry;
+}
+
+}  // namespace rondo

@@ -1,0 +1,162 @@
+#include "rondo/survive/watchdog.hpp"
+
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <condition_variable>
+#include <csignal>
+#include <cstdio>
+#include <cstdlib>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+#include "crash_notes.hpp"
+#include "rondo/core/clock.hpp"
+#include "rondo/core/error.hpp"
+#include "rondo/core/log.hpp"
+#include "rondo/core/process.hpp"
+
+namespace rondo {
+namespace {
+
+constexpr double kTick = 0.1;  // seconds
+
+template <std::size_t n>
+void copy_text(char (&to)[n], const std::string& text) {
+  text.copy(to, n - 1);
+}
+
+}  // namespace
+
+struct Watchdog::Impl {
+  const std::string run_directory;
+  const double floor_s;
+  HeartbeatFile file;
+  Beat beat;
+  PhaseLimits limits;
+  pthread_t watched = pthread_self();
+  CrashNotes notes;
+
+  struct Peer {
+    std::uint32_t count = 0;
+    double silent_s = 0;
+  };
+  std::vector<Peer> peers;
+  bool waits = false;  // said that this rank waits for another
+
+  std::mutex mutex;  // guards `beat` and what follows
+  std::condition_variable changed;
+  bool stop = false;
+  std::thread thread;
+
+  Impl(const WatchdogOptions& options, const std::string& directory, const std::string& log, int rank,
+       int ranks)
+      : run_directory(directory),
+        floor_s(options.floor_s),
+        file(directory, rank),
+        limits(options.floor_s),
+        notes(log, file, beat),
+        peers(static_cast<std::size_t>(ranks)) {
+    beat.job = JobName::of_environment().job;
+    beat.rank = rank;
+    beat.ranks = ranks;
+    beat.pid = getpid();
+    beat.floor_s = floor_s;
+    gethostname(beat.host, sizeof beat.host - 1);
+    copy_text(beat.scope, pid_scope());
+    beat.word = position_word();
+  }
+
+  void loop() {
+    std::unique_lock lock(mutex);
+    double last = now_s();
+    while (!stop) {
+      if (beat.ending == Ending::none) tick(std::min(now_s() - last, 3 * kTick));
+      last = now_s();
+      changed.wait_for(lock, std::chrono::duration<double>(kTick), [&] { return stop; });
+    }
+  }
+
+  // `seconds` since the last one; a process that stood still does not blame its training thread.
+  void tick(double seconds) {
+    const std::uint64_t word = position_word();
+    if (word != beat.word) {
+      limits.learn(beat.position(), beat.here_s, Position::of(word));
+      beat.word = word;
+      beat.here_s = 0;
+      std::ranges::fill(peers, Peer{});
+      waits = false;
+    } else {
+      beat.here_s += seconds;
+    }
+    beat.limit_s = limits.limit_s(beat.position().phase);
+    ++beat.count;
+    file.write(beat);
+    if (beat.limit_s > 0 && beat.here_s > beat.limit_s) look_for_laggard(seconds);
+  }
+
+  void look_for_laggard(double seconds) {
+    std::optional<Beat> behind;
+    for (int r = 0; r < beat.ranks; ++r) {
+      const auto other = r == beat.rank ? std::nullopt : read_beat(run_directory, r);
+      if (!other || other->job != beat.job) continue;
+      Peer& peer = peers[static_cast<std::size_t>(r)];
+      peer.silent_s = other->count == peer.count ? peer.silent_s + seconds : 0;
+      peer.count = other->count;
+      if (other->position().progress() < (behind ? *behind : beat).position().progress()) behind = other;
+    }
+    if (!behind)
+      return die(fmt::format("{} has made no progress for {:.1f} s in {} (limit {:.1f} s): ends itself",
+                             beat.who(), beat.here_s, beat.where(), beat.limit_s));
+    const std::string laggard = fmt::format("{} in {}", behind->who(), behind->where());
+    if (peers[static_cast<std::size_t>(behind->rank)].silent_s > floor_s)
+      return die(
+          fmt::format("{} gives no sign of life: {} ends itself in {}", laggard, beat.who(), beat.where()));
+    if (!waits)
+      log_line(fmt::format("in {} for {:.1f} s, waiting for {}", beat.where(), beat.here_s, laggard));
+    waits = true;
+  }
+
+  void die(const std::string& why) {
+    beat.ending = Ending::hung;
+    file.write(beat);
+    log_line("watchdog: " + why + "; its training thread is at:");
+    std::fputs(("rondo: watchdog: " + why + "\n").c_str(), stderr);
+    notes.stack_of(watched);
+    std::abort();
+  }
+};
+
+Watchdog::Watchdog(const WatchdogOptions& options, const std::string& run_directory, const std::string& log,
+                   int rank, int ranks)
+    : impl_(std::make_unique<Impl>(options, run_directory, log, rank, ranks)) {
+  if (std::getenv("OMPI_COMM_WORLD_SIZE") != nullptr) prctl(PR_SET_PDEATHSIG, SIGKILL);
+  impl_->thread = std::thread([this] { impl_->loop(); });
+}
+
+Watchdog::~Watchdog() {
+  {
+    const std::lock_guard lock(impl_->mutex);
+    impl_->stop = true;
+  }
+  impl_->changed.notify_all();
+  impl_->thread.join();
+}
+
+void Watchdog::began_at(std::int64_t step) {
+  const std::lock_guard lock(impl_->mutex);
+  impl_->beat.first_step = step;
+  impl_->limits.began_at(step);
+}
+
+void Watchdog::end(Ending ending, int code) {
+  const std::lock_guard lock(impl_->mutex);
+  impl_->beat.ending = ending;
+  impl_->beat.code = code;
+  impl_->beat.word = position_word();
+  impl_->file.write(impl_->beat);
+}
+
+}  // namespace rondo

@@ -1,0 +1,161 @@
+// Watching over a run: positions, limits of phases, the account, hostfiles, ending processes.
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <filesystem>
+#include <fstream>
+
+#include "catch.hpp"
+#include "rondo/core/error.hpp"
+#include "rondo/core/phase.hpp"
+#include "rondo/core/process.hpp"
+#include "rondo/survive/attempts.hpp"
+#include "rondo/survive/heartbeat.hpp"
+#include "rondo/survive/hosts.hpp"
+#include "rondo/survive/watchdog.hpp"
+
+using namespace rondo;
+namespace fs = std::filesystem;
+
+namespace {
+struct Folder {
+  std::string path = fs::temp_directory_path() / ("rondo-survive-" + std::to_string(getpid()));
+  Folder() { fs::create_directories(path); }
+  ~Folder() { fs::remove_all(path); }
+};
+}  // namespace
+
+TEST_CASE("a position is one word that every entry changes") {
+  const std::int64_t far = std::int64_t{1} << 31;
+  for (const std::int64_t step : {std::int64_t{0}, std::int64_t{37}, far}) {
+    enter_step(step);
+    for (int i = 0; i < 5000; ++i) {  // more than the counter of entries holds
+      const std::uint64_t before = position_word();
+      enter(i % 2 == 0 ? Phase::forward : Phase::backward);
+      REQUIRE(position_word() != before);
+      REQUIRE(Position::of(position_word()).step == step);
+    }
+    enter_bucket();
+    enter_bucket();
+    enter(Phase::exchange);
+    const Position at = Position::of(position_word());
+    REQUIRE(at.step == step);
+    REQUIRE(at.bucket == 2);
+    REQUIRE(at.phase == Phase::exchange);
+  }
+  for (int i = 0; i < 5000; ++i) enter_bucket();  // wraps without touching its neighbours
+  REQUIRE(Position::of(position_word()).step == far);
+  REQUIRE(Position::of(position_word()).phase == Phase::exchange);
+}
+
+TEST_CASE("phases have names, and an order in a step") {
+  for (int i = 0; i < kPhases; ++i)
+    REQUIRE(phase_of(name_of(static_cast<Phase>(i))) == static_cast<Phase>(i));
+  REQUIRE_FALSE(phase_of("nonsense"));
+  REQUIRE(Position{8, 0, Phase::checkpoint}.progress() > Position{7, 0, Phase::sharing}.progress());
+  REQUIRE(Position{8, 0, Phase::checkpoint}.progress() < Position{8, 0, Phase::loading}.progress());
+}
+
+TEST_CASE("limits learn what a phase takes") {
+  PhaseLimits limits(2);
+  const Position forward{5, 0, Phase::forward};
+  REQUIRE(limits.limit_s(Phase::forward) == 20);  // never passed yet
+  limits.began_at(5);
+  limits.learn(forward, 0.01, {6, 0, Phase::forward});
+  REQUIRE(limits.limit_s(Phase::forward) == 2);
+  REQUIRE(limits.limit_s(Phase::optimizer) == 20);
+  limits.learn(forward, 0.01, {7, 0, Phase::forward});
+  REQUIRE(limits.limit_s(Phase::optimizer) == 2);    // too short to be seen, but two steps have passed it
+  REQUIRE(limits.limit_s(Phase::checkpoint) == 20);  // disks may take their time
+  limits.learn(forward, 1, {8, 0, Phase::forward});
+  REQUIRE(limits.limit_s(Phase::forward) == 20);
+  for (int i = 0; i < 10000; ++i) limits.learn(forward, 0.2, {9, 0, Phase::forward});
+  REQUIRE(std::abs(limits.limit_s(Phase::forward) - 4) < 0.1);
+  REQUIRE(PhaseLimits(0).limit_s(Phase::forward) == 0);
+}
+
+TEST_CASE("heartbeats are read as they were written, and nothing else is") {
+  const Folder folder;
+  REQUIRE_FALSE(read_beat(folder.path, 3));
+  const HeartbeatFile file(folder.path, 3);
+  REQUIRE_FALSE(read_beat(folder.path, 3));  // empty
+  Beat beat;
+  beat.rank = 3;
+  beat.job = 77;
+  beat.count = 5;
+  file.write(beat);
+  REQUIRE(read_beat(folder.path, 3)->job == 77);
+  beat.rank = 4;
+  file.write(beat);
+  REQUIRE_FALSE(read_beat(folder.path, 3));  // another rank's
+  std::ofstream(folder.path + "/heartbeats/rank-0003") << std::string(500, 'x');
+  REQUIRE_FALSE(read_beat(folder.path, 3));
+  REQUIRE_THROWS_AS(HeartbeatFile("/proc/nowhere", 0), InputError);
+}
+
+TEST_CASE("the account survives a torn line") {
+  const Folder folder;
+  REQUIRE(read_attempts(folder.path).empty());
+  Attempt attempt;
+  attempt.number = 2;
+  attempt.from_step = 30;
+  attempt.lost = {1, 3};
+  attempt.what = "rank 1 \"died\" \xff";
+  append_attempt(folder.path, attempt);
+  std::ofstream(folder.path + "/attempts.jsonl", std::ios::app)
+      << "[1]\n{\"attempt\": \"x\"}\n{\"attempt\": 3, \"be";
+  const auto read = read_attempts(folder.path);
+  REQUIRE(read.size() == 1);
+  REQUIRE(read[0].lost == std::vector<int>{1, 3});
+  REQUIRE(read[0].from_step == 30);
+  REQUIRE(table_of(read).find("rank 1 \"died\"") != std::string::npos);
+}
+
+TEST_CASE("hostfiles") {
+  const Folder folder;
+  const std::string path = folder.path + "/hosts";
+  const auto write = [&](const std::string& text) { std::ofstream(path) << text; };
+  write("# two\nnode1 slots=4\n\n  node2   # one\n");
+  const auto hosts = read_hosts(path);
+  REQUIRE(hosts.size() == 2);
+  REQUIRE(slots_of(hosts) == 5);
+  write_hosts(path, hosts);
+  REQUIRE(read_hosts(path)[0].slots == 4);
+  for (const char* bad : {"", "# none\n", "node1 slots=\n", "node1 slots=0\n", "node1 slots=2x\n",
+                          "node1 4\n", "node1 slots=2 more\n"}) {
+    write(bad);
+    REQUIRE_THROWS_AS(read_hosts(path), InputError);
+  }
+}
+
+TEST_CASE("only hosts that answer are kept") {
+  const Folder folder;
+  const std::string agent =
+      folder.path + "/start";  // as mpirun --host NAME ...: "gone" refuses, "mute" hangs
+  std::ofstream(agent) << "#!/bin/sh\ncase $2 in gone) exit 1;; mute) sleep 60;; esac\n";
+  fs::permissions(agent, fs::perms::owner_all);
+  const auto left = answering({{"localhost", 1}, {"gone", 1}, {"good", 2}, {"mute", 1}}, {agent}, 1);
+  REQUIRE(left.size() == 2);
+  REQUIRE(left[0].name == "localhost");
+  REQUIRE(left[1].name == "good");
+}
+
+TEST_CASE("a stopped process is killed for sure") {
+  const pid_t child = fork();
+  if (child == 0) {
+    raise(SIGSTOP);
+    _exit(0);
+  }
+  int status = 0;
+  REQUIRE(waitpid(child, &status, WUNTRACED) == child);
+  REQUIRE(WIFSTOPPED(status));
+  const Process process(child);
+  REQUIRE_FALSE(process.ended());
+  const Process* const all[] = {&process};
+  REQUIRE(kill_for_sure(all, 10));
+  REQUIRE(process.ended());  // a zombie counts as dead
+  REQUIRE(waitpid(child, &status, 0) == child);
+  REQUIRE(WTERMSIG(status) == SIGKILL);
+  REQUIRE(Process(child).ended());
+}
