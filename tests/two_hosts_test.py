@@ -63,10 +63,11 @@ class TwoHosts(RondoTest):
         """The bound of n ranks on two hosts: 2 (n - 1) / n of the bytes in each direction for a ring, all of them once
         for the hierarchy."""
         bound = (4 << 20) * 8 / (LINK * PAYLOAD) * 1e6  # microseconds
-        self.assertLess(self.times(2, "4M", "ring")["ring"], bound / 0.9)
+        loose = bound / 0.65  # half-duplex, as Open MPI is by itself, would take twice the bound
+        self.assertLess(self.times(2, "4M", "ring")["ring"], loose)
         four = self.times(4, "4M", "ring", "hierarchical")
-        self.assertLess(four["ring"], 1.5 * bound / 0.9)
-        self.assertLess(four["hierarchical"], bound / 0.9)
+        self.assertLess(four["ring"], 1.5 * loose)
+        self.assertLess(four["hierarchical"], min(loose, four["ring"]))
 
     def test_what_the_user_has_asked_of_open_mpi_stays(self):
         small = {"OMPI_MCA_btl_tcp_eager_limit": "65536"}  # with which a ring is far from the link's rate
