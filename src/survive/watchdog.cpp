@@ -94,7 +94,7 @@ struct Watchdog::Impl {
     beat.limit_s = limits.limit_s(beat.position().phase);
     ++beat.count;
     file.write(beat);
-    if (beat.limit_s > 0 && beat.here_s > beat.limit_s) look_for_laggard(seconds);
+    if (beat.limit_s > 0 && beat.here_s > beat.limit_s / 2) look_for_laggard(seconds);
   }
 
   void look_for_laggard(double seconds) {
@@ -107,11 +107,13 @@ struct Watchdog::Impl {
       peer.count = other->count;
       if (other->position().progress() < (behind ? *behind : beat).position().progress()) behind = other;
     }
-    if (!behind)
+    const bool too_long = beat.here_s > beat.limit_s;
+    if (!behind && too_long)
       return die(fmt::format("{} has made no progress for {:.1f} s in {} (limit {:.1f} s): ends itself",
                              beat.who(), beat.here_s, beat.where(), beat.limit_s));
+    if (!behind) return;
     const std::string laggard = fmt::format("{} in {}", behind->who(), behind->where());
-    if (peers[static_cast<std::size_t>(behind->rank)].silent_s > floor_s)
+    if (too_long && peers[static_cast<std::size_t>(behind->rank)].silent_s > floor_s)
       return die(
           fmt::format("{} gives no sign of life: {} ends itself in {}", laggard, beat.who(), beat.where()));
     if (!waits)

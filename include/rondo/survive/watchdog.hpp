@@ -6,9 +6,10 @@
 /// second: the greatest duration, slowly forgotten. Ten floors have phases that wait for disks, and each one
 /// until it has been passed once. Time in which the whole process stood still does not count.
 ///
-/// After the limit the ranks' heartbeats tell who is behind. Whoever is furthest behind answers for itself:
-/// it logs where it is with the stack of its training thread, and aborts. Others wait, unless the laggard
-/// gives no heartbeat either (stopped, or its host is gone); then they abort and name it.
+/// The ranks' heartbeats tell who is behind. After half the limit a rank logs whom it waits for. After the
+/// limit whoever is furthest behind answers for itself: it logs where it is with the stack of its training
+/// thread, and aborts. Others wait on, unless the laggard gives no heartbeat either (stopped, or its host is
+/// gone); then they abort and name it.
 #pragma once
 
 #include <memory>
