@@ -4,3 +4,4 @@ rondo_script_test(chaos_test TIMEOUT 300)
 # On a real Slurm; skipped where it is not installed or this is not root.
 rondo_script_test(slurm_test TIMEOUT 600)
 set_tests_properties(slurm_test PROPERTIES SKIP_RETURN_CODE 77)
+rondo_test(balancer_test LINKS survive io core)

@@ -26,10 +26,11 @@ struct Loader::Impl {
   static constexpr std::size_t kAhead = 2;
 
   const Dataset& dataset;
-  Sampler sampler;
-  std::int64_t next_step, last, begin, end, rows;
+  const Sampler sampler;
+  const std::int64_t last, rows;
 
-  std::mutex mutex;  // guards what follows
+  std::mutex mutex;                    // guards what follows
+  std::int64_t next_step, begin, end;  // to fetch
   std::condition_variable changed;
   std::deque<StepData> ready, free;
   std::exception_ptr failure;
@@ -39,12 +40,12 @@ struct Loader::Impl {
 
   Impl(const Dataset& d, Sampler s, std::int64_t first, std::int64_t last_, std::int64_t begin_,
        std::int64_t end_, std::int64_t rows_)
-      : dataset(d), sampler(s), next_step(first), last(last_), begin(begin_), end(end_), rows(rows_) {}
+      : dataset(d), sampler(s), last(last_), rows(rows_), next_step(first), begin(begin_), end(end_) {}
 
-  void fetch(StepData& data, std::int64_t step) {
-    data.resize(static_cast<std::size_t>(end - begin));
-    for (std::int64_t m = begin; m < end; ++m) {
-      HostBatch& batch = data[static_cast<std::size_t>(m - begin)];
+  void fetch(StepData& data, std::int64_t step, std::int64_t from, std::int64_t to) const {
+    data.resize(static_cast<std::size_t>(to - from));
+    for (std::int64_t m = from; m < to; ++m) {
+      HostBatch& batch = data[static_cast<std::size_t>(m - from)];
       batch.micro_batch = m;
       fill_batch(
           dataset, rows, [&](std::int64_t r) { return sampler.sample(step, m * rows + r); }, batch);
@@ -52,25 +53,28 @@ struct Loader::Impl {
   }
 
   void loop() {
-    for (std::int64_t step = next_step; step < last; ++step) {
+    for (;;) {
       StepData data;
-      {
-        std::unique_lock lock(mutex);
-        changed.wait(lock, [&] { return stop || ready.size() < kAhead; });
-        if (stop) return;
-        if (!free.empty()) data = std::move(free.back()), free.pop_back();
-      }
+      std::unique_lock lock(mutex);
+      changed.wait(lock, [&] { return stop || (next_step < last && !failure && ready.size() < kAhead); });
+      if (stop) return;
+      if (!free.empty()) data = std::move(free.back()), free.pop_back();
+      const std::int64_t step = next_step++, from = begin, to = end;
+      lock.unlock();
       std::exception_ptr problem;
       try {
-        fetch(data, step);
+        fetch(data, step, from, to);
       } catch (...) {
         problem = std::current_exception();
       }
-      const std::lock_guard lock(mutex);
-      if (problem) failure = problem;
+      lock.lock();
+      if (next_step != step + 1 || from != begin || to != end) {  // assigned anew meanwhile
+        free.push_back(std::move(data));
+        continue;
+      }
+      failure = problem;
       ready.push_back(std::move(data));
       changed.notify_all();
-      if (problem) return;
     }
   }
 };
@@ -88,6 +92,17 @@ Loader::~Loader() {
     impl_->changed.notify_all();
   }
   impl_->thread.join();
+}
+
+void Loader::assign(std::int64_t step, std::int64_t begin, std::int64_t end) {
+  const std::lock_guard lock(impl_->mutex);
+  for (StepData& data : impl_->ready) impl_->free.push_back(std::move(data));
+  impl_->ready.clear();
+  impl_->failure = nullptr;
+  impl_->next_step = step;
+  impl_->begin = begin;
+  impl_->end = end;
+  impl_->changed.notify_all();
 }
 
 const StepData& Loader::next(double timeout_s) {

@@ -51,7 +51,7 @@ class Exact : public Exchange {
         fused_(!sums_.peers.empty() && comm.size() == micro_batches),
         buckets_(store.values(), options.bucket_bytes),
         fixed_(tensors_of(store), micro_batches),
-        tail_(blocks(), static_cast<std::size_t>(micro_batches)),
+        tail_(blocks(), micro_batches, comm),
         block_scale_(backend, blocks()),
         squares_(backend, blocks()),
         scales_(backend, blocks()),
@@ -101,14 +101,15 @@ class Exact : public Exchange {
     note_span(SpanKind::exchange, index, start, stop);
   }
 
-  StepOutcome finish(std::span<const double> losses, std::uint32_t request) override {
+  StepOutcome finish(const StepReport& mine) override {
     const double start = now_s();
     transport_.finish();
     note_span(SpanKind::wait, 0, start, now_s());
     if (!fused_) maxima_.get(tail_.maxima());
     if (!fused_ && !shares_memory()) verify();
-    tail_.combine(transport_, losses, request, fault_);
-    StepOutcome outcome{Verdict::not_finite, tail_.losses(), tail_.request(), {}};
+    tail_.combine(transport_, mine, fault_);
+    StepOutcome outcome = tail_.outcome();
+    outcome.verdict = Verdict::not_finite;
     if (std::ranges::all_of(outcome.losses, [](double x) { return std::isfinite(x); }))
       outcome.verdict = judge();
     if (const std::uint32_t fault = tail_.fault(); outcome.verdict == Verdict::corrupt)

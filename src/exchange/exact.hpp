@@ -11,7 +11,7 @@ std::unique_ptr<Exchange> make_exact_exchange(const ExchangeOptions& options, Ba
                                               Communicator& comm, Transport& transport, ParameterStore& store,
                                               std::int64_t micro_batches);
 std::unique_ptr<Exchange> make_float32_exchange(const ExchangeOptions& options, Backend& backend,
-                                                Transport& transport, ParameterStore& store,
-                                                std::int64_t micro_batches);
+                                                Communicator& comm, Transport& transport,
+                                                ParameterStore& store, std::int64_t micro_batches);
 
 }  // namespace rondo

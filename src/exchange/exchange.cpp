@@ -21,7 +21,7 @@ std::unique_ptr<Exchange> make_exchange(const ExchangeOptions& options, Backend&
                                         std::int64_t micro_batches) {
   auto exchange = options.arithmetic == "exact"
                       ? make_exact_exchange(options, backend, comm, transport, store, micro_batches)
-                      : make_float32_exchange(options, backend, transport, store, micro_batches);
+                      : make_float32_exchange(options, backend, comm, transport, store, micro_batches);
   store.attach_gradients(exchange->gradients());
   return exchange;
 }

@@ -14,13 +14,13 @@ namespace {
 
 class Float32 : public Exchange {
  public:
-  Float32(const ExchangeOptions& options, Backend& backend, Transport& transport, ParameterStore& store,
-          std::int64_t micro_batches)
+  Float32(const ExchangeOptions& options, Backend& backend, Communicator& comm, Transport& transport,
+          ParameterStore& store, std::int64_t micro_batches)
       : backend_(backend),
         transport_(transport),
         gradients_(transport.allocate(static_cast<std::size_t>(store.values()))),
         buckets_(store.values(), options.bucket_bytes),
-        tail_(0, static_cast<std::size_t>(micro_batches)),
+        tail_(0, micro_batches, comm),
         block_scale_(backend, static_cast<std::size_t>(store.blocks())),
         squares_(backend, block_scale_.size()) {}
 
@@ -43,12 +43,12 @@ class Float32 : public Exchange {
     note_span(SpanKind::exchange, index, start, stop);
   }
 
-  StepOutcome finish(std::span<const double> losses, std::uint32_t request) override {
+  StepOutcome finish(const StepReport& mine) override {
     const double start = now_s();
     transport_.finish();
     note_span(SpanKind::wait, 0, start, now_s());
-    tail_.combine(transport_, losses, request, 0);
-    StepOutcome outcome{Verdict::commit, tail_.losses(), tail_.request()};
+    tail_.combine(transport_, mine, 0);
+    StepOutcome outcome = tail_.outcome();
     if (!std::ranges::all_of(outcome.losses, [](double x) { return std::isfinite(x); }))
       outcome.verdict = Verdict::not_finite;
     times.exposed_s += now_s() - start;
@@ -82,9 +82,9 @@ class Float32 : public Exchange {
 }  // namespace
 
 std::unique_ptr<Exchange> make_float32_exchange(const ExchangeOptions& options, Backend& backend,
-                                                Transport& transport, ParameterStore& store,
-                                                std::int64_t micro_batches) {
-  return std::make_unique<Float32>(options, backend, transport, store, micro_batches);
+                                                Communicator& comm, Transport& transport,
+                                                ParameterStore& store, std::int64_t micro_batches) {
+  return std::make_unique<Float32>(options, backend, comm, transport, store, micro_batches);
 }
 
 }  // namespace rondo

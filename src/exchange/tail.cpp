@@ -8,26 +8,30 @@
 
 namespace rondo {
 
-void Tail::combine(Transport& transport, std::span<const double> losses, std::uint32_t request,
-                   std::uint32_t fault) {
+void Tail::combine(Transport& transport, const StepReport& mine, std::uint32_t fault) {
   enter(Phase::control_word);
-  for (std::size_t i = 0; i < losses.size(); ++i) {
-    const auto bits = std::bit_cast<std::uint64_t>(losses[i]);
-    losses_[2 * i] = static_cast<std::uint32_t>(bits);
-    losses_[2 * i + 1] = static_cast<std::uint32_t>(bits >> 32);
+  std::ranges::fill(sums_, 0u);
+  for (std::size_t i = 0; i < mine.losses.size(); ++i) {
+    const auto bits = std::bit_cast<std::uint64_t>(mine.losses[i]);
+    sums_[2 * i] = static_cast<std::uint32_t>(bits);
+    sums_[2 * i + 1] = static_cast<std::uint32_t>(bits >> 32);
   }
-  maxima_[maxima_.size() - 2] = request;
+  sums_[2 * micro_batches_ + rank_] = std::bit_cast<std::uint32_t>(mine.seconds);
+  maxima_[maxima_.size() - 2] = mine.request;
   maxima_.back() = fault;
   const double begin = now_s();
-  transport.combine(losses_, maxima_);
+  transport.combine(sums_, maxima_);
   note_span(SpanKind::control, 0, begin, now_s());
 }
 
-std::vector<double> Tail::losses() const {
-  std::vector<double> losses(losses_.size() / 2);
-  for (std::size_t i = 0; i < losses.size(); ++i)
-    losses[i] = std::bit_cast<double>(losses_[2 * i] | (std::uint64_t{losses_[2 * i + 1]} << 32));
-  return losses;
+StepOutcome Tail::outcome() const {
+  StepOutcome outcome;
+  for (std::size_t i = 0; i < micro_batches_; ++i)
+    outcome.losses.push_back(std::bit_cast<double>(sums_[2 * i] | (std::uint64_t{sums_[2 * i + 1]} << 32)));
+  for (std::size_t i = 2 * micro_batches_; i < sums_.size(); ++i)
+    outcome.seconds.push_back(std::bit_cast<float>(sums_[i]));
+  outcome.request = maxima_[maxima_.size() - 2];
+  return outcome;
 }
 
 }  // namespace rondo

@@ -6,27 +6,33 @@
 #include <span>
 #include <vector>
 
-#include "rondo/comm/transport.hpp"
+#include "rondo/exchange/exchange.hpp"
 
 namespace rondo {
 
 class Tail {
  public:
   /// `maxima`: words of the exchange's own, of which all ranks get the greatest.
-  Tail(std::size_t maxima, std::size_t micro_batches) : maxima_(maxima + 2), losses_(2 * micro_batches) {}
+  Tail(std::size_t maxima, std::int64_t micro_batches, const Communicator& comm)
+      : rank_(static_cast<std::size_t>(comm.rank())),
+        micro_batches_(static_cast<std::size_t>(micro_batches)),
+        maxima_(maxima + 2),
+        sums_(2 * micro_batches_ + static_cast<std::size_t>(comm.size())) {}
 
   std::span<std::uint32_t> maxima() { return std::span(maxima_).first(maxima_.size() - 2); }
   void clear() { std::ranges::fill(maxima_, 0u); }
-  /// Adds losses (a double is two words; all ranks but one add zeros, so the sum is its bits), this rank's
-  /// request and its fault, 0 for none (of each the greatest wins), then combines all.
-  void combine(Transport& transport, std::span<const double> losses, std::uint32_t request,
-               std::uint32_t fault);
-  std::vector<double> losses() const;
-  std::uint32_t request() const { return maxima_[maxima_.size() - 2]; }
+  /// Adds this rank's report and its fault, 0 for none (the greatest wins, as of requests), then combines
+  /// all.
+  void combine(Transport& transport, const StepReport& mine, std::uint32_t fault);
+  /// What all ranks reported; the verdict is still to be found.
+  StepOutcome outcome() const;
   std::uint32_t fault() const { return maxima_.back(); }
 
  private:
-  std::vector<std::uint32_t> maxima_, losses_;
+  std::size_t rank_, micro_batches_;
+  // Sums: losses (a double is two words), then every rank's seconds. All ranks but one add zeros, so that
+  // sums are the bits of what it gave.
+  std::vector<std::uint32_t> maxima_, sums_;
 };
 
 }  // namespace rondo

@@ -151,6 +151,11 @@ class Session {
             fmt::format("step {}: rank {} found wrong sums in bucket {} (checksum): memory or network erred; "
                         "computed again",
                         done, found.rank, found.bucket));
+      if (!result.balance.empty()) {
+        say(fmt::format("step {}: balance: {}", done, result.balance));
+        const Assignment now = trainer_->assigned();
+        loader.assign(done, now.begin, now.end);
+      }
       if (result.redos > 0) log_line(fmt::format("step {}: redone with new exponents", done));
       if (done % config_.train.log_every == 0 || done == last) {
         note(result, speed);

@@ -1,6 +1,7 @@
 #include "rondo/train/trainer.hpp"
 
 #include <bit>
+#include <numeric>
 
 #include "rondo/core/clock.hpp"
 #include "rondo/core/error.hpp"
@@ -9,11 +10,13 @@
 
 namespace rondo {
 
-Assignment assignment(std::int64_t micro_batches, int rank, int size) {
-  return {micro_batches * rank / size, micro_batches * (rank + 1) / size};
-}
-
 namespace {
+
+Assignment part_of(std::span<const std::int64_t> shares, int rank) {
+  const auto mine = shares.begin() + rank;
+  const std::int64_t begin = std::accumulate(shares.begin(), mine, std::int64_t{0});
+  return {begin, begin + *mine};
+}
 
 constexpr std::size_t kMaxPasses = 4;  // with wrong sums: chance does not strike so often
 
@@ -37,13 +40,12 @@ Trainer::Trainer(RunConfig& config, Backend& backend, Communicator& comm)
     : config_(config),
       backend_(backend),
       comm_(comm),
-      assigned_(assignment(checked(config.train, comm).micro_batches, comm.rank(), comm.size())),
+      balancer_(checked(config.train, comm).micro_batches, comm.size()),
       sampler_{static_cast<std::uint64_t>(config.train.seed), config.task->dataset(Split::train).size(),
                config.train.global_batch},
       model_(config.model, config.task->inputs(), config.task->targets(), config.task->loss()),
       workspace_(backend),
-      row_losses_(backend, static_cast<std::size_t>((assigned_.end - assigned_.begin) * model_.members() *
-                                                    batch_rows())) {
+      row_losses_(backend, static_cast<std::size_t>(config.train.global_batch * model_.members())) {
   ParameterStore& store = model_.store();
   comm.set_timeout(config.exchange.timeout_s);
   transport_ = make_transport(config.exchange.algorithm, comm, backend);
@@ -61,6 +63,8 @@ Trainer::Trainer(RunConfig& config, Backend& backend, Communicator& comm)
   optimizer_ = make_optimizer(config.optimizer, backend, store);
   exchange_ = make_exchange(config.exchange, backend, comm, *transport_, store, config.train.micro_batches);
 }
+
+Assignment Trainer::assigned() const { return part_of(balancer_.shares(), comm_.rank()); }
 
 Pass Trainer::pass(bool training) {
   return {.backend = backend_,
@@ -98,7 +102,7 @@ void Trainer::run_micro_batches(const StepData& data, double scale, StepTimes& t
 
 // One copy from the device a step: each would wait for all work before it.
 void Trainer::collect_losses(const StepData& data, double scale, std::vector<double>& losses) {
-  std::vector<double> all(row_losses_.size());
+  std::vector<double> all(data.size() * static_cast<std::size_t>(model_.members() * batch_rows()));
   row_losses_.get(all);
   backend_.check_ids();
   const std::int64_t members = model_.members(), rows = batch_rows();
@@ -125,10 +129,11 @@ StepResult Trainer::step(const StepData& data, std::uint32_t request) {
   for (;;) {
     std::vector<double> losses(static_cast<std::size_t>(config_.train.micro_batches));
     exchange_->begin();
+    const double begin = now_s();
     run_micro_batches(data, scale, result.times);
-    collect_losses(data, scale, losses);
+    collect_losses(data, scale, losses);  // what was queued on a GPU is done now
     enter(Phase::exchange);
-    outcome = exchange_->finish(losses, request);
+    outcome = exchange_->finish({losses, request, static_cast<float>(now_s() - begin)});
     if (outcome.verdict == Verdict::corrupt) {
       result.wrong.push_back(outcome.corruption);
       RONDO_CHECK(
@@ -165,6 +170,7 @@ StepResult Trainer::step(const StepData& data, std::uint32_t request) {
   result.times.hidden = exchange_->times.hidden_s;
   result.times.exposed = exchange_->times.exposed_s + (shared - updated);
   result.request = outcome.request;
+  if (config_.train.balance && balancer_.observe(outcome.seconds)) result.balance = balancer_.account();
   return result;
 }
 
@@ -188,7 +194,7 @@ std::vector<float> Trainer::predict(Split split) {
   const std::int64_t rows = batch_rows(), pieces = (dataset.size() + rows - 1) / rows;
   const std::int64_t per_piece = rows * model_.outputs();
   std::vector<std::uint64_t> bits(static_cast<std::size_t>(pieces * per_piece));
-  const Assignment mine = assignment(pieces, comm_.rank(), comm_.size());
+  const Assignment mine = part_of(equal_shares(pieces, comm_.size()), comm_.rank());
   HostBatch batch;
   for (std::int64_t piece = mine.begin; piece < mine.end;
        ++piece) {  // always whole pieces: same shapes, same bits

@@ -74,6 +74,8 @@ class Loader {
   Loader(const Dataset& dataset, Sampler sampler, std::int64_t first, std::int64_t last, std::int64_t begin,
          std::int64_t end, std::int64_t rows);
   ~Loader();
+  /// From step `step` on, which next() has not delivered yet, micro-batches [begin, end).
+  void assign(std::int64_t step, std::int64_t begin, std::int64_t end);
   /// The next step's data; the previous one's buffers are used again. Throws what reading threw, or Error
   /// after `timeout_s` without data.
   const StepData& next(double timeout_s);

@@ -32,6 +32,13 @@ enum class Verdict {
   not_finite,  ///< a gradient or loss is NaN or infinite: apply nothing
 };
 
+/// What a rank tells all others at the end of a step.
+struct StepReport {
+  std::span<const double> losses;  ///< one per micro-batch of the global batch, 0 where another rank ran it
+  std::uint32_t request = 0;       ///< something that all ranks should do after this step (see train), or 0
+  float seconds = 0;               ///< that its micro-batches took
+};
+
 /// Where a sum was found wrong, one place of perhaps several.
 struct Corruption {
   int rank = 0;  ///< who found it: the owner of the slice in shared memory, a receiver of messages
@@ -42,6 +49,7 @@ struct Corruption {
 struct StepOutcome {
   Verdict verdict = Verdict::commit;
   std::vector<double> losses;  ///< of every micro-batch of the global batch
+  std::vector<float> seconds;  ///< of every rank
   std::uint32_t request = 0;   ///< the greatest that any rank made
   Corruption corruption = {};  ///< after `corrupt`
 };
@@ -58,9 +66,7 @@ class Exchange {
   virtual void begin() = 0;
   /// Gradients before `end` are complete in the current micro-batch, the rank's `index`-th of `count`.
   virtual void ready(std::int64_t end, std::int64_t index, std::int64_t count) = 0;
-  /// `losses`: one per micro-batch of the global batch, 0 where another rank ran it.
-  /// `request`: something that all ranks should do after this step (see train), 0 for nothing.
-  virtual StepOutcome finish(std::span<const double> losses, std::uint32_t request) = 0;
+  virtual StepOutcome finish(const StepReport& mine) = 0;
 
   /// The summed gradients, times `factor`, after a commit and until begin().
   virtual GradientView gradient(double factor) = 0;

@@ -22,6 +22,7 @@ struct TrainOptions {
   std::string precision = "float32";
   std::int64_t eval_every = 0;  ///< steps between evaluations on the validation split; 0: only at the end
   std::int64_t log_every = 50;
+  bool balance = true;  ///< slow ranks get fewer micro-batches
   void visit(Fields& fields);
 };
 

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "rondo/device/array.hpp"
+#include "rondo/survive/balancer.hpp"
 #include "rondo/train/run_config.hpp"
 
 namespace rondo {
@@ -25,14 +26,15 @@ struct StepResult {
   int redos = 0;                  ///< passes with new exponents: 0 or 1
   std::vector<Corruption> wrong;  ///< of each pass whose sums were wrong, and which was therefore repeated
   std::uint32_t request = kNoRequest;
+  std::string
+      balance;  ///< not empty: from the next step on ranks have other micro-batches; says which and why
   StepTimes times;
 };
 
-/// Micro-batches [begin, end) that a rank runs: contiguous, as equal as possible.
+/// Micro-batches [begin, end) that a rank runs.
 struct Assignment {
   std::int64_t begin, end;
 };
-Assignment assignment(std::int64_t micro_batches, int rank, int size);
 
 class Trainer {
  public:
@@ -40,7 +42,8 @@ class Trainer {
   Trainer(RunConfig& config, Backend& backend, Communicator& comm);
 
   const Sampler& sampler() const { return sampler_; }
-  Assignment assigned() const { return assigned_; }
+  /// What this rank runs in the next step.
+  Assignment assigned() const;
   std::int64_t batch_rows() const { return config_.train.global_batch / config_.train.micro_batches; }
   Model& model() { return model_; }
   const Exchange& exchange() const { return *exchange_; }
@@ -72,11 +75,11 @@ class Trainer {
   RunConfig& config_;
   Backend& backend_;
   Communicator& comm_;
-  Assignment assigned_;
+  Balancer balancer_;
   Sampler sampler_;
   Model model_;
   Workspace workspace_;
-  DeviceArray<double> row_losses_;  // of this rank's micro-batches, [micro-batch, member, row]
+  DeviceArray<double> row_losses_;  // of this rank's micro-batches, at most all: [micro-batch, member, row]
   std::unique_ptr<Optimizer> optimizer_;
   std::unique_ptr<Transport> transport_;
   Arena weights_;        // sharded: the weights, where the transport can give them to all ranks

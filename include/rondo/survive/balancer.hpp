@@ -1,0 +1,58 @@
+/// How many of a step's micro-batches each rank runs, from how long they take there.
+///
+/// Whole micro-batches move, so the bits of a step stay the same whoever runs them. Every rank has the same
+/// numbers and comes to the same answer. A rank keeps at least one.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace rondo {
+
+class Balancer {
+ public:
+  /// Shares change when others would make the slowest rank so much quicker: much, if each rank has been as
+  /// slow as that in each of a few steps, so that single slow steps are noise; or less, on the average of
+  /// many, where it also shows if a rank stands still now and then. Only such an average makes a slow rank a
+  /// quick one again.
+  static constexpr double kMuch = 0.2, kLess = 0.1;
+  static constexpr std::size_t kGlance = 4, kLook = 256;
+
+  /// Begins with shares as equal as possible. micro_batches >= ranks.
+  Balancer(std::int64_t micro_batches, int ranks);
+
+  /// Micro-batches of each rank; ranks take them in order.
+  std::span<const std::int64_t> shares() const { return shares_; }
+
+  /// `seconds`: what each rank took for its share of one step. True when shares have changed.
+  ///
+  /// They move by at most half of an equal share a rank at a time.
+  bool observe(std::span<const float> seconds);
+
+  /// For the log, after a change: "8 8 -> 12 4 micro-batches; one takes 11.2 34.0 ms".
+  const std::string& account() const { return account_; }
+
+ private:
+  std::vector<double> least_of_glance() const;
+  std::vector<double> mean_of_look() const;
+  /// Better shares, if they gain so much.
+  bool better(std::span<const double> cost, double gain, std::vector<std::int64_t>& target) const;
+  void move_towards(std::span<const std::int64_t> target);
+  std::vector<std::int64_t> best(std::span<const double> cost) const;
+  double slowest(std::span<const std::int64_t> shares, std::span<const double> cost) const;
+
+  std::int64_t micro_batches_;
+  std::vector<std::int64_t> shares_;
+  std::vector<std::array<double, kLook>> costs_;  // [rank], seconds a micro-batch of the last steps
+  std::vector<double> known_;                     // [rank], the cost that the last decision or look went by
+  std::size_t steps_ = 0, unchanged_ = 0;         // seen
+  std::string account_;
+};
+
+/// Shares as equal as possible: the first of them are the smaller.
+std::vector<std::int64_t> equal_shares(std::int64_t micro_batches, int ranks);
+
+}  // namespace rondo

@@ -1,0 +1,123 @@
+// Shares of micro-batches on made-up clocks.
+#include "rondo/survive/balancer.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+
+#include "catch.hpp"
+#include "rondo/core/philox.hpp"
+
+using namespace rondo;
+
+namespace {
+
+using Shares = std::vector<std::int64_t>;
+
+struct Clock {
+  std::vector<double> cost;  ///< seconds a micro-batch
+  double noise = 0.05;       ///< about one in 50 steps also takes three times as long
+  std::uint32_t seed = 1;
+
+  std::vector<float> step(std::span<const std::int64_t> shares, std::int64_t number) const {
+    std::vector<float> seconds;
+    for (std::size_t r = 0; r < cost.size(); ++r) {
+      const RandomStream stream{seed, Purpose::test, static_cast<std::uint32_t>(r), 0};
+      const auto n = static_cast<std::uint64_t>(number);
+      const double factor = std::exp(noise * static_cast<double>(stream.normal(2 * n)));
+      const double spike = stream.uniform(2 * n + 1) < 0.02f ? 3 : 1;
+      seconds.push_back(static_cast<float>(cost[r] * static_cast<double>(shares[r]) * factor * spike));
+    }
+    return seconds;
+  }
+};
+
+double slowest(std::span<const std::int64_t> shares, const std::vector<double>& cost) {
+  double most = 0;
+  for (std::size_t r = 0; r < cost.size(); ++r)
+    most = std::max(most, static_cast<double>(shares[r]) * cost[r]);
+  return most;
+}
+
+// The quickest slowest rank of all shares of so many among three ranks, by trying.
+double best_of_three(std::int64_t micro_batches, const std::vector<double>& cost) {
+  double best = 1e300;
+  for (std::int64_t a = 1; a < micro_batches - 1; ++a)
+    for (std::int64_t b = 1; a + b < micro_batches; ++b) {
+      const Shares shares = {a, b, micro_batches - a - b};
+      best = std::min(best, slowest(shares, cost));
+    }
+  return best;
+}
+
+}  // namespace
+
+TEST_CASE("an even load is left alone for ten thousand steps") {
+  for (const int ranks : {2, 4, 7})
+    for (const std::int64_t micro_batches : {16, 28, 64}) {
+      Balancer balancer(micro_batches, ranks);
+      const Clock clock{std::vector<double>(static_cast<std::size_t>(ranks), 0.01)};
+      int changes = 0;
+      for (std::int64_t step = 0; step < 10000; ++step)
+        changes += balancer.observe(clock.step(balancer.shares(), step));
+      CAPTURE(ranks, micro_batches);
+      CHECK(changes == 0);
+    }
+}
+
+TEST_CASE("a rank three times as slow is noticed within five steps, and shares end near the best") {
+  for (const std::int64_t micro_batches : {16, 24, 100})
+    for (std::size_t victim = 0; victim < 3; ++victim) {
+      CAPTURE(micro_batches, victim);
+      Balancer balancer(micro_batches, 3);
+      Clock clock{{0.01, 0.01, 0.01}};
+      for (std::int64_t step = 0; step < 50; ++step)
+        CHECK_FALSE(balancer.observe(clock.step(balancer.shares(), step)));
+      clock.cost[victim] = 0.03;
+      std::int64_t noticed = 0, last = 0;
+      int changes = 0;
+      for (std::int64_t step = 1; step <= 1000; ++step) {
+        if (!balancer.observe(clock.step(balancer.shares(), 50 + step))) continue;
+        if (++changes == 1) noticed = step;
+        last = step;
+        CHECK(std::accumulate(balancer.shares().begin(), balancer.shares().end(), std::int64_t{0}) ==
+              micro_batches);
+      }
+      CHECK((noticed > 0 && noticed <= 5));
+      CHECK(changes <= 5);
+      CHECK(last <= 3 * 256);
+      CHECK(slowest(balancer.shares(), clock.cost) <= best_of_three(micro_batches, clock.cost) * 1.12);
+
+      clock.cost[victim] = 0.01;  // it has recovered
+      for (std::int64_t step = 1100; step < 2000; ++step)
+        balancer.observe(clock.step(balancer.shares(), step));
+      CHECK(slowest(balancer.shares(), clock.cost) <= best_of_three(micro_batches, clock.cost) * 1.12);
+    }
+}
+
+TEST_CASE("a rank that stands still now and then is slow, too") {
+  Balancer balancer(16, 2);  // as a quota does it: five quick steps, then one of ten times the length
+  for (std::int64_t step = 0; step < 600; ++step) {
+    const double stall = step % 6 == 5 ? 10 : 1;
+    const float seconds[] = {static_cast<float>(0.001 * static_cast<double>(balancer.shares()[0])),
+                             static_cast<float>(0.001 * stall * static_cast<double>(balancer.shares()[1]))};
+    balancer.observe(seconds);
+  }
+  CHECK(balancer.shares()[0] >= 11);  // 11.4 of 16 would be even
+}
+
+TEST_CASE("where every rank has one micro-batch there is nothing to move") {
+  Balancer balancer(4, 4);
+  const Clock clock{{0.01, 0.09, 0.01, 0.01}};
+  for (std::int64_t step = 0; step < 20; ++step)
+    CHECK_FALSE(balancer.observe(clock.step(balancer.shares(), step)));
+}
+
+TEST_CASE("the account says who is slow") {
+  Balancer balancer(16, 2);
+  const std::vector<float> seconds = {0.08f, 0.24f};
+  int steps = 1;
+  while (!balancer.observe(seconds)) ++steps;
+  CHECK(steps == 4);
+  CHECK(balancer.account() == "8 8 -> 12 4 micro-batches; one takes 10 30 ms");
+}
