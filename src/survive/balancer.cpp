@@ -33,8 +33,9 @@ bool Balancer::observe(std::span<const float> seconds) {
   std::vector<double> cost = least_of_glance();
   std::vector<std::int64_t> target;
   bool change = better(cost, kMuch, target);
-  if (!change && unchanged_ % kLook == 0) {
-    cost = mean_of_look();
+  const bool first_look = changes_ > 0 && unchanged_ == kFirstLook;
+  if (!change && (first_look || unchanged_ % kLook == 0)) {
+    cost = mean_of_look(first_look ? kFirstLook : kLook);
     change = better(cost, kLess, target);
     known_ = cost;
   }
@@ -42,6 +43,7 @@ bool Balancer::observe(std::span<const float> seconds) {
   const std::vector<std::int64_t> before = shares_;
   move_towards(target);
   unchanged_ = 0;
+  ++changes_;
   known_ = cost;
   for (double& one : cost) one *= 1e3;
   account_ = fmt::format("{} -> {} micro-batches; one takes {:.3g} ms", fmt::join(before, " "),
@@ -61,16 +63,19 @@ std::vector<double> Balancer::least_of_glance() const {
   return cost;
 }
 
-std::vector<double> Balancer::mean_of_look() const {
+std::vector<double> Balancer::mean_of_look(std::size_t steps) const {
   constexpr double kOnce =
       16;  // so many medians: not even a rank that sleeps nine tenths of its time takes more
   std::vector<double> cost;
-  for (auto of_rank : costs_) {
-    std::ranges::nth_element(of_rank, of_rank.begin() + kLook / 2);
-    const double most = kOnce * of_rank[kLook / 2];
+  for (const auto& of_rank : costs_) {
+    std::vector<double> last;
+    for (std::size_t back = 1; back <= steps; ++back) last.push_back(of_rank[(steps_ - back) % kLook]);
+    const auto middle = last.begin() + static_cast<std::ptrdiff_t>(steps / 2);
+    std::ranges::nth_element(last, middle);
+    const double most = kOnce * *middle;
     double sum = 0;
-    for (const double one : of_rank) sum += std::min(one, most);
-    cost.push_back(sum / kLook);
+    for (const double one : last) sum += std::min(one, most);
+    cost.push_back(sum / static_cast<double>(steps));
   }
   return cost;
 }

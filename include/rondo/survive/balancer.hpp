@@ -20,6 +20,7 @@ class Balancer {
   /// quick one again.
   static constexpr double kMuch = 0.2, kLess = 0.1;
   static constexpr std::size_t kGlance = 4, kLook = 256;
+  static constexpr std::size_t kFirstLook = 64;  ///< after a change, which a passing trouble may have caused
 
   /// Begins with shares as equal as possible. micro_batches >= ranks.
   Balancer(std::int64_t micro_batches, int ranks);
@@ -37,7 +38,7 @@ class Balancer {
 
  private:
   std::vector<double> least_of_glance() const;
-  std::vector<double> mean_of_look() const;
+  std::vector<double> mean_of_look(std::size_t steps) const;
   /// Better shares, if they gain so much.
   bool better(std::span<const double> cost, double gain, std::vector<std::int64_t>& target) const;
   void move_towards(std::span<const std::int64_t> target);
@@ -48,7 +49,7 @@ class Balancer {
   std::vector<std::int64_t> shares_;
   std::vector<std::array<double, kLook>> costs_;  // [rank], seconds a micro-batch of the last steps
   std::vector<double> known_;                     // [rank], the cost that the last decision or look went by
-  std::size_t steps_ = 0, unchanged_ = 0;         // seen
+  std::size_t steps_ = 0, unchanged_ = 0, changes_ = 0;  // seen
   std::string account_;
 };
 
