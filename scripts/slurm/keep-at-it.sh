@@ -23,6 +23,10 @@ if [ "$code" != 0 ] && [ "$code" != 2 ] && [ "$restarts" -lt "${MAX_REQUEUES:-10
   compgen -G "$run_dir/checkpoints/*.h5" >/dev/null; then
   echo "exit code $code: requeue $((restarts + 1)) of at most ${MAX_REQUEUES:-10}"
   trap '' USR1 TERM
-  scontrol requeue "$SLURM_JOB_ID" && exec sleep 60 # until Slurm ends this one
+  # Where a node was lost Slurm may have requeued it already. Then this one must not end in an exit code of its own, which
+  # would be taken for that of the next.
+  scontrol requeue "$SLURM_JOB_ID" ||
+    scontrol --oneliner show job "$SLURM_JOB_ID" | grep -qE 'JobState=(PENDING|REQUEUED|COMPLETING)' &&
+    exec sleep 60 # until Slurm ends it
 fi
 exit "$code"

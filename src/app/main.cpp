@@ -33,7 +33,7 @@ int size_of_environment() {
 // only another rank fails, that one speaks.
 int failed(const std::string& text, int code) {
   const int rank = error_context().rank;
-  if (rank != 0) std::this_thread::sleep_for(std::chrono::milliseconds(1500));
+  if (rank != 0) std::this_thread::sleep_for(std::chrono::seconds(3));
   std::fputs(fmt::format("rondo: {}{}\n", rank == 0 ? "" : fmt::format("rank {}: ", rank), text).c_str(),
              stderr);
   std::fflush(stderr);

@@ -46,9 +46,7 @@ void CheckpointFolder::open_for_writing() const {
   fs::create_directories(path_, error);
   if (error)
     input_error("{}: cannot be created: {}; choose a folder that can be written to", path_, error.message());
-  // The owner holds the run's lock, so whoever wrote these is gone, on this host or another.
-  for (const std::string& name : names_in(path_))
-    if (is_temporary(name)) fs::remove(path_ + "/" + name, error);
+  remove_temporaries(path_);
 }
 
 std::vector<std::int64_t> CheckpointFolder::list() const {

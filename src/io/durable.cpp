@@ -8,6 +8,7 @@
 #include <cstdio>
 #include <cstring>
 #include <filesystem>
+#include <vector>
 
 #include "rondo/core/error.hpp"
 
@@ -15,6 +16,16 @@ namespace rondo {
 namespace {
 
 constexpr std::string_view kMark = ".tmp-";
+
+// Whether temporary_path() makes such names.
+bool is_temporary(const std::string& file_name) {
+  const auto at = file_name.rfind(kMark);
+  if (!file_name.starts_with('.') || at == std::string::npos) return false;
+  int pid = 0;
+  const char* first = file_name.data() + at + kMark.size();
+  const auto [end, error] = std::from_chars(first, file_name.data() + file_name.size(), pid);
+  return error == std::errc{} && pid > 0 && *end == '-';
+}
 
 struct Descriptor {
   int fd;
@@ -62,13 +73,12 @@ std::string temporary_path(const std::string& path, const std::string& tag) {
       .string();
 }
 
-bool is_temporary(const std::string& file_name) {
-  const auto at = file_name.rfind(kMark);
-  if (!file_name.starts_with('.') || at == std::string::npos) return false;
-  int pid = 0;
-  const char* first = file_name.data() + at + kMark.size();
-  const auto [end, error] = std::from_chars(first, file_name.data() + file_name.size(), pid);
-  return error == std::errc{} && pid > 0 && *end == '-';
+void remove_temporaries(const std::string& folder) {
+  std::error_code error;
+  std::vector<std::filesystem::path> found;
+  for (const auto& entry : std::filesystem::directory_iterator(folder, error))
+    if (is_temporary(entry.path().filename().string())) found.push_back(entry.path());
+  for (const auto& path : found) std::filesystem::remove(path, error);
 }
 
 void publish(const std::string& temporary, const std::string& path) {

@@ -41,6 +41,7 @@ void RunDirectory::claim(bool resume) {
   if (resume && folder.list().empty() && !fs::exists(folder.best_path()))
     warn(fmt::format("{}: nothing to resume, no checkpoint yet; starting from the beginning", path_));
   folder.open_for_writing();
+  remove_temporaries(path_);
 }
 
 void RunDirectory::write_config(const std::string& toml) const {

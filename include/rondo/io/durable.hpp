@@ -14,8 +14,9 @@ namespace rondo {
 /// apart and must be fit for a file name.
 std::string temporary_path(const std::string& path, const std::string& tag);
 
-/// Whether `file_name` (without folder) is a name that temporary_path() makes.
-bool is_temporary(const std::string& file_name);
+/// Removes files of a folder that have names of temporary_path(), as far as that goes. For the owner of the
+/// run's lock: whoever wrote them is gone, on this host or another.
+void remove_temporaries(const std::string& folder);
 
 /// Makes a complete file `temporary` durable under the name `path`. On failure removes `temporary`, leaves
 /// `path` as it was and throws InputError.
