@@ -1,10 +1,10 @@
 /// Which ranks of this node are still alive.
 #pragma once
 
-#include <sys/types.h>
-
 #include <string>
 #include <vector>
+
+#include "rondo/core/process.hpp"
 
 namespace rondo {
 
@@ -15,9 +15,6 @@ class PeerWatch {
   /// Watches the ranks whose pids mean something here: same boot of the same kernel, same pid namespace.
   /// `cards`: every rank's card, in order of rank.
   PeerWatch(const std::vector<std::string>& cards, int own_rank);
-  ~PeerWatch();
-  PeerWatch(const PeerWatch&) = delete;
-  PeerWatch& operator=(const PeerWatch&) = delete;
 
   /// A rank whose process has ended, or -1.
   int first_dead() const;
@@ -25,8 +22,7 @@ class PeerWatch {
  private:
   struct Peer {
     int rank;
-    pid_t pid;
-    int pidfd;  // -1 where the kernel has none (before Linux 5.3)
+    Process process;
   };
   std::vector<Peer> peers_;
 };
