@@ -83,12 +83,14 @@ class Promise(RondoTest):
 
     def test_a_slow_rank_gets_fewer_micro_batches(self):
         sets = {"train.micro_batches": 16, "train.global_batch": 64}
-        slow = {"RONDO_CHAOS": "rank=1,step=5,phase=forward,fault=slow"}
+        slow = {"RONDO_CHAOS": "rank=1,step=10,phase=forward,fault=slow"}
         calm = self.trained("calm", sets=sets)
         self.assertEqual(self.trained("slow", ranks=2, sets=sets, env=slow), calm)
-        self.assertRegex(self.log("slow", 0), r"step \d+: balance: 8 8 -> 1[1-9] [1-5] micro-batches")
+        self.assertRegex(self.log("slow", 0), r"step \d+: balance: \d+ \d+ -> 1[1-9] [1-5] micro-batches")
         self.assertEqual(self.trained("fixed", ranks=2, sets=sets | {"train.balance": False}, env=slow), calm)
         self.assertNotIn("balance:", self.log("fixed", 0))
+        self.trained("float32", ranks=2, sets=sets | {"exchange.arithmetic": "float32"}, env=slow)
+        self.assertNotIn("balance:", self.log("float32", 0))
 
     def test_environment_set_against_us(self):
         hostile = {"OMP_DYNAMIC": "true", "OMP_THREAD_LIMIT": "1", "OMP_NUM_THREADS": "4"}

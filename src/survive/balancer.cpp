@@ -29,7 +29,7 @@ bool Balancer::observe(std::span<const float> seconds) {
         std::max(1e-7, static_cast<double>(seconds[r]) / static_cast<double>(shares_[r]));
   ++steps_;
   ++unchanged_;
-  if (steps_ < kGlance) return false;
+  if (steps_ < kWarmUp + kGlance) return false;
   std::vector<double> cost = least_of_glance();
   std::vector<std::int64_t> target;
   bool change = better(cost, kMuch, target);

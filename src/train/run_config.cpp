@@ -27,7 +27,8 @@ void TrainOptions::visit(Fields& f) {
   f.field("train.precision", precision, "float32|bfloat16", bits, "operands of matrix products");
   f.field("train.eval_every", eval_every, {0}, bits, "steps between evaluations, 0: only at the end");
   f.field("train.log_every", log_every, {1}, other, "steps between lines of the log");
-  f.field("train.balance", balance, other, "whether slow ranks get fewer of the micro-batches; same weights");
+  f.field("train.balance", balance, other,
+          "whether slow ranks get fewer of the micro-batches, in exact arithmetic");
 }
 
 void CheckpointOptions::visit(Fields& f) {

@@ -20,6 +20,8 @@ class Balancer {
   /// quick one again.
   static constexpr double kMuch = 0.2, kLess = 0.1;
   static constexpr std::size_t kGlance = 4, kLook = 256;
+  static constexpr std::size_t kWarmUp =
+      8;  ///< steps that touch memory and plan for the first time: not judged
   static constexpr std::size_t kFirstLook = 64;  ///< after a change, which a passing trouble may have caused
 
   /// Begins with shares as equal as possible. micro_batches >= ranks.
