@@ -1,4 +1,4 @@
-// rondo bench kernels: what runs on whole arenas does little but move memory, so its yardstick is a copy
+// rondo bench kernels: whatever is no matrix product does little but move memory, so its yardstick is a copy
 // within the device.
 #include <functional>
 
@@ -16,26 +16,45 @@ struct Options {
   int rounds = 21;
 };
 
-// Bytes that an operation must read and write for each value; tables of one number a block are left out.
+constexpr std::int64_t kTaps = 4, kQuantiles = 4;
+constexpr double kLevels[kQuantiles] = {0.1, 0.5, 0.9, 0.95};
+
+// The least bytes that an operation must read and write for each value of the arena; tables of one number a
+// block, row or column are left out.
 struct Operation {
   const char* name;
   int bytes_a_value;
   std::function<void()> queue;
 };
 
-// Four arenas of `blocks` blocks and what belongs to them.
+// Four arenas of `blocks` blocks and what belongs to them. As matrices they have a row a block.
 struct Arenas {
   Arenas(Backend& b, std::int64_t n)
       : backend(b),
         blocks(n),
         values(n * kBlock),
         scales(b, length(n)),
+        ids(b, length(n)),
+        of_columns(b, length(kBlock)),
+        sums_of_columns(b, length(2 * kBlock)),
         bits(b, length(n)),
         checks(b, length(n)),
         sums(b, length(n)) {
-    for (auto& arena : memory) arena = b.allocate(length(values) * sizeof(float));
+    const RandomStream random{1, Purpose::test, 0, 0};
+    std::vector<float> numbers(length(values));
+    for (std::size_t i = 0; i < numbers.size(); i += 4) {
+      const PhiloxBlock words = random.block(i / 4);
+      for (std::size_t j = 0; j < 4; ++j) numbers[i + j] = static_cast<float>(words[j] >> 8) * 0x1p-23f - 1;
+    }
+    for (auto& arena : memory) {
+      arena = b.allocate(numbers.size() * sizeof(float));
+      b.copy_in(arena->data(), numbers.data(), numbers.size() * sizeof(float));
+    }
+    of_columns.put({numbers.data(), length(kBlock)});
     const std::vector<float> ones(length(n), 1.0f);
     scales.put(ones);
+    for (std::size_t i = 0; i < length(n); ++i) numbers[i] = static_cast<float>(permuted(i, length(n), 1, 0));
+    ids.put({numbers.data(), length(n)});
   }
   static std::size_t length(std::int64_t n) { return static_cast<std::size_t>(n); }
   float* floats(int i) { return static_cast<float*>(memory[i]->data()); }
@@ -44,13 +63,12 @@ struct Arenas {
   Backend& backend;
   std::int64_t blocks, values;
   std::unique_ptr<Buffer> memory[4];
-  DeviceArray<float> scales;
+  DeviceArray<float> scales, ids, of_columns, sums_of_columns;
   DeviceArray<std::uint32_t> bits, checks;
   DeviceArray<double> sums;
 };
 
-// All values are zeros: no operation's time depends on them.
-std::vector<Operation> operations(Arenas& a) {
+std::vector<Operation> on_arenas(Arenas& a) {
   Backend& b = a.backend;
   float *const w = a.floats(0), *const m = a.floats(1), *const v = a.floats(2), *const g = a.floats(3);
   std::uint32_t* const q = a.fixed(1);
@@ -76,6 +94,44 @@ std::vector<Operation> operations(Arenas& a) {
   };
 }
 
+// As [blocks, kBlock]; of an embedding and a convolution with smaller rows.
+std::vector<Operation> of_layers(Arenas& a) {
+  Backend& b = a.backend;
+  const std::int64_t rows = a.blocks, half = kBlock / 2, narrow = kBlock / kTaps;
+  const auto all = [&](int i) { return Matrix{a.floats(i), rows, kBlock}; };
+  const Matrix w = all(0), m = all(1), v = all(2), g = all(3);
+  const Matrix ids{a.ids.data(), rows, 1}, small{w.data, rows, narrow};
+  const ConvShape taps{1, rows, narrow, kTaps, 1};
+  real *const gain = a.of_columns.data(), *const sums = a.sums_of_columns.data();
+  real* const per_row = a.scales.data();
+  double* const losses = a.sums.data();
+  const RandomStream random{1, Purpose::dropout, 1, 1};
+  return {
+      {"bias, gelu, slope", 12, [=, &b] { b.bias_activation(m, gain, Activation::gelu, v.data); }},
+      {"activation_backward", 12, [=, &b] { b.activation_backward(m, g.data, sums, false); }},
+      {"layer_norm", 12, [=, &b] { b.layer_norm(g, gain, gain, m, v, per_row); }},
+      {"layer_norm_backward", 12,
+       [=, &b] { b.layer_norm_backward(w, v, per_row, gain, m, sums, sums + kBlock, false); }},
+      {"dropout", 12, [=, &b] { b.dropout(w, m, v.data, 0.1f, random, 0); }},
+      {"multiply", 12, [=, &b] { b.multiply(m, g.data); }},
+      {"scale", 8, [=, &b] { b.scale(m, 1); }},
+      {"copy_columns, half", 4,
+       [=, &b] {
+         b.copy_columns(w, half, {m.data, rows, half}, true);
+       }},
+      {"embedding", 8, [=, &b] { b.embedding(ids, w, m); }},
+      {"embedding_backward", 8, [=, &b] { b.embedding_backward(ids, w, m, false); }},
+      {"gather_taps, 4 taps", 5, [=, &b] { b.gather_taps(small, taps, m); }},
+      {"scatter_taps, 4 taps", 5, [=, &b] { b.scatter_taps(m, taps, small); }},
+      {"squared_loss", 16, [=, &b] { b.squared_loss(w, g, v, 1, losses, m); }},
+      {"pinball_loss, 4 levels", 10,
+       [=, &b] {
+         const Matrix target{g.data, rows, narrow}, weights{v.data, rows, narrow};
+         b.pinball_loss(w, target, weights, kLevels, 1, losses, m);
+       }},
+  };
+}
+
 // Seconds of one call. So many calls are queued before the host waits that the wait itself hardly counts.
 double time_of(Arenas& arenas, const Operation& operation) {
   constexpr int kQueued = 20;
@@ -84,6 +140,7 @@ double time_of(Arenas& arenas, const Operation& operation) {
   const double begin = now_s();
   for (int i = 0; i < kQueued; ++i) operation.queue();
   arenas.backend.copy_out(&word, arenas.floats(0), sizeof word);
+  arenas.backend.check_ids();
   return (now_s() - begin) / kQueued;
 }
 
@@ -95,13 +152,14 @@ int run(const Options& options) {
   if (comm.rank() != 0) return 0;
   const auto bytes = static_cast<std::int64_t>(bytes_of("--bytes", options.bytes));
   Arenas arenas(*device, std::max<std::int64_t>(1, bytes / (kBlock * 4)));
-  const std::vector<Operation> all = operations(arenas);
+  std::vector<Operation> all = on_arenas(arenas);
+  for (Operation& of_layer : of_layers(arenas)) all.push_back(std::move(of_layer));
   std::vector<std::vector<double>> times(all.size());
   for (int round = -1; round < options.rounds;
        ++round)  // in turns; the first touches memory and does not count
     for (std::size_t i = 0; i < all.size(); ++i)
       if (const double time = time_of(arenas, all[i]); round >= 0) times[i].push_back(time);
-  fmt::print("# {}, arenas of {} values, medians of {} rounds\n# {:<18} {:>10} {:>10} {:>10}\n",
+  fmt::print("# {}, arenas of {} values, medians of {} rounds\n# {:<22} {:>10} {:>10} {:>10}\n",
              device->name(), arenas.values, options.rounds, "operation", "us", "GB/s", "of a copy");
   nlohmann::ordered_json json = {{"device", device->name()}, {"values", arenas.values}};
   double copy = 0;
@@ -109,7 +167,7 @@ int run(const Options& options) {
     const double time = percentile(times[i], 0.5);
     const double rate = static_cast<double>(all[i].bytes_a_value * arenas.values) / time * 1e-9;
     if (i == 0) copy = rate;
-    fmt::print("{:<20} {:>10.1f} {:>10.1f} {:>9.0f}%\n", all[i].name, time * 1e6, rate, 100 * rate / copy);
+    fmt::print("{:<24} {:>10.1f} {:>10.1f} {:>9.0f}%\n", all[i].name, time * 1e6, rate, 100 * rate / copy);
     json["rows"].push_back(
         {{"operation", all[i].name}, {"time_us", time * 1e6}, {"gb_per_s", rate}, {"of_copy", rate / copy}});
   }
