@@ -1,7 +1,9 @@
-// Element-wise updates, copies of columns and conversion to bfloat16.
+// Element-wise updates, copies of columns and conversion to halves.
 //
 // Shapes: any n; matrices are row-major. y and x do not overlap. Nothing accumulates but what is named so.
-// Cost in bytes an element: multiply, add and average 12, scale and copies 8, to_bfloat16 6.
+// Cost in bytes an element: multiply, add and average 12, scale and copies 8, to_half 6.
+#include <cuda_fp16.h>
+
 #include "launch.hpp"
 #include "pack.cuh"
 
@@ -69,13 +71,17 @@ __device__ std::uint16_t bfloat16_of(float x) {
   return static_cast<std::uint16_t>((b & 0x7fffffffu) > 0x7f800000u ? quiet : rounded);
 }
 
-template <int W>
-__global__ void bfloat16_kernel(std::uint16_t* to, const float* from, std::int64_t packs) {
+// Nearest even; beyond 65504 infinite.
+__device__ std::uint16_t float16_of(float x) { return __half_as_ushort(__float2half_rn(x)); }
+
+template <int W, Precision kTo>
+__global__ void half_kernel(std::uint16_t* to, const float* from, std::int64_t packs) {
   const std::int64_t i = thread_number();
   if (i >= packs) return;
   const Pack<float, W> x = load<W>(from, i);
   Pack<std::uint16_t, W> half;
-  for (int j = 0; j < W; ++j) half.at[j] = bfloat16_of(x.at[j]);
+  for (int j = 0; j < W; ++j)
+    half.at[j] = kTo == Precision::bfloat16 ? bfloat16_of(x.at[j]) : float16_of(x.at[j]);
   store(to, i, half);
 }
 
@@ -109,12 +115,20 @@ void copy_columns(float* wide, std::int64_t wide_cols, std::int64_t at, float* n
     columns_kernel<1><<<blocks_of(n), kThreads, 0, stream>>>(wide, wide_cols, at, narrow, cols, n, gather);
 }
 
-void to_bfloat16(std::uint16_t* to, const float* from, std::int64_t n, cudaStream_t stream) {
+template <Precision kTo>
+static void convert(std::uint16_t* to, const float* from, std::int64_t n, cudaStream_t stream) {
   if (n == 0) return;
   if (in_packs(n, to, from))
-    bfloat16_kernel<4><<<blocks_of(n / 4), kThreads, 0, stream>>>(to, from, n / 4);
+    half_kernel<4, kTo><<<blocks_of(n / 4), kThreads, 0, stream>>>(to, from, n / 4);
   else
-    bfloat16_kernel<1><<<blocks_of(n), kThreads, 0, stream>>>(to, from, n);
+    half_kernel<1, kTo><<<blocks_of(n), kThreads, 0, stream>>>(to, from, n);
+}
+
+void to_half(std::uint16_t* to, const float* from, std::int64_t n, Precision half, cudaStream_t stream) {
+  if (half == Precision::bfloat16)
+    convert<Precision::bfloat16>(to, from, n, stream);
+  else
+    convert<Precision::float16>(to, from, n, stream);
 }
 
 }  // namespace rondo::kernels

@@ -11,6 +11,7 @@
 #include <cstdint>
 
 #include "rondo/device/simd.hpp"
+#include "rondo/device/tensor.hpp"
 
 namespace rondo::kernels {
 
@@ -21,7 +22,8 @@ void scale(float* y, std::int64_t n, float factor, cudaStream_t stream);
 void average(float* mean, const float* x, std::int64_t n, float decay, cudaStream_t stream);
 void copy_columns(float* wide, std::int64_t wide_cols, std::int64_t at, float* narrow, std::int64_t rows,
                   std::int64_t cols, bool gather, cudaStream_t stream);
-void to_bfloat16(std::uint16_t* to, const float* from, std::int64_t n, cudaStream_t stream);
+/// To bfloat16 or float16.
+void to_half(std::uint16_t* to, const float* from, std::int64_t n, Precision half, cudaStream_t stream);
 
 // -- activation.cu ---------------------------------------------------------------------------------
 void bias_activation(float* y, const float* bias, std::int64_t rows, std::int64_t cols, Activation act,

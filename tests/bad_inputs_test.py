@@ -111,7 +111,8 @@ class BadInputs(RondoTest):
     def test_values(self):
         self.train({"train.max_steps": 0}, "--set train.max_steps", "between 1 and", "not 0")
         self.train({"train.seed": -1}, "train.seed", "at least 0", "not -1")
-        self.train({"train.precision": "float16"}, "train.precision", "float32, bfloat16", '"float16"')
+        self.train({"train.precision": "float64"}, "train.precision", "float32, tf32, bfloat16", '"float64"')
+        self.train({"train.precision": "float16", "device.kind": "cpu"}, "train.precision", "cpu", 'use "float32"')
         self.train({"train.global_batch": 65}, "train.global_batch = 65", "multiple of train.micro_batches = 4")
         self.train({"train.micro_batches": 2}, "3 ranks", "train.micro_batches = 2", "start at most", ranks=THREE)
         self.train({"task.kind": "enregy"}, "task.kind", '"enregy"', "expected energy")

@@ -5,7 +5,7 @@ import json
 import os
 import unittest
 
-from rondo_testing import RondoTest, run, settings
+from rondo_testing import RondoTest, run, settings, write_config
 
 SIMULATOR = {"LD_LIBRARY_PATH": os.environ["RONDO_GPUSIM"], "GPUSIM_DEVICES": "4"}
 # The energy task with every layer that it can have, at most 20,000 parameters.
@@ -52,14 +52,37 @@ class Digest(OnGpus):
         for ranks in (2, 3):
             self.assertEqual(self.on_gpus(f"sharded{ranks}", ranks=ranks, sets=sets | {"optimizer.sharded": True}), plain)
 
-    def test_float32_sums_and_bfloat16_products(self):
+    def test_float32_sums_and_products_of_every_precision(self):
         sets = {"train.max_steps": 2}
         exact = self.on_gpus("exact", ranks=2, sets=sets)
         self.assertNotEqual(self.on_gpus("float32", ranks=2, sets=sets | {"exchange.arithmetic": "float32"}), exact)
-        halves = {self.on_gpus(f"bfloat16-{ranks}", ranks=ranks, env={"GPUSIM_COMPUTE": "8.0"},
-                               sets=sets | {"train.precision": "bfloat16"}) for ranks in (1, 2)}
-        self.assertEqual(len(halves), 1)
-        self.assertNotIn(exact, halves)
+        seen = {exact}
+        for precision in "tf32", "bfloat16", "float16":
+            digests = {self.on_gpus(f"{precision}-{ranks}", ranks=ranks, env={"GPUSIM_COMPUTE": "8.0"},
+                                    sets=sets | {"train.precision": precision}) for ranks in (1, 2)}
+            self.assertEqual(len(digests), 1)
+            self.assertFalse(digests & seen)
+            seen |= digests
+            for half, full in zip(self.steps(f"{precision}-1"), self.steps("exact"), strict=True):
+                self.assertAlmostEqual(half["loss"] / full["loss"], 1, delta=0.02)
+                self.assertAlmostEqual(half["gradient_norm"] / full["gradient_norm"], 1, delta=0.05)  # unscaled
+
+    def test_an_overflow_of_float16_halves_the_loss_scale_and_loses_nothing(self):
+        """Two samples a batch: times 2^16 the gradient of an error above 1 is beyond float16."""
+        self.config = write_config(self.folder / "synthetic.toml", {
+            "task.kind": "synthetic", "synthetic.samples": 64, "synthetic.inputs": 1, "synthetic.targets": 1,
+            "model.layers": ["linear 8 gelu"], "train.global_batch": 2, "train.micro_batches": 2, "train.log_every": 1,
+            "train.max_steps": 12, "checkpoint.every_steps": 6, "device.kind": "cuda", "train.precision": "float16"})
+
+        def trained(name, *flags, ranks):
+            return self.trained(name, *flags, ranks=ranks, env=SIMULATOR, timeout=300)
+
+        whole = trained("whole", ranks=1)
+        self.assertRegex(self.log_of("whole"), r"float16 overflowed: computed again with the loss scale halved \d")
+        self.assertEqual(len(self.steps("whole")), 12)
+        self.assertEqual(trained("two", ranks=2), whole)
+        self.copy_until("whole", "again", 6)  # the loss scale is in the checkpoint
+        self.assertEqual(trained("again", "--resume", ranks=2), whole)
 
 
 class Checkpoints(OnGpus):

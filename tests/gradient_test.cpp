@@ -101,7 +101,7 @@ struct Bench {
   }
 
   Pass pass(ParameterStore& store, std::int64_t samples = kSamples, std::int64_t first = 0) {
-    return {backend, store, workspace, true, false, first != 0, 7, 3, first, samples};
+    return {backend, store, workspace, true, Precision::float32, first != 0, 7, 3, first, samples};
   }
 
   void record(std::int64_t end) {

@@ -19,27 +19,32 @@ TEST_CASE("memory comes zeroed and aligned, and copies go both ways") {
       CHECK(host == std::vector<std::uint8_t>(bytes, 0));
       const Floats values = draw(static_cast<std::int64_t>(bytes / 4), 1);
       Floats back(values.size());
-      const float* staged = backend->stage(values, static_cast<float*>(buffer->data()));
-      backend->copy_out(back.data(), staged, bytes);
+      backend->copy_in(buffer->data(), values.data(), bytes);
+      backend->copy_out(back.data(), buffer->data(), bytes);
       CHECK(back == values);
       const auto other = backend->allocate(bytes);
-      backend->copy(other->data(), staged, bytes);
+      backend->copy(other->data(), buffer->data(), bytes);
       backend->copy_out(back.data(), other->data(), bytes);
       CHECK(back == values);
     }
 }
 
-TEST_CASE("staged data stay until as many others have been staged as the device keeps") {
+TEST_CASE("what was uploaded is found by what is queued next, whatever is in work meanwhile") {
   for (const auto& backend : backends()) {
-    std::vector<Floats> kept;
-    std::vector<const float*> views;
-    for (int i = 0; i < 3 * Backend::kStaged; ++i)
-      kept.push_back(draw(i * 37 % 50, static_cast<std::uint32_t>(100 + i)));
-    for (const Floats& values : kept) views.push_back(backend->stage(values, nullptr));
-    for (std::size_t i = kept.size() - Backend::kStaged; i < kept.size(); ++i) {
-      Floats back(kept[i].size());
-      backend->copy_out(back.data(), views[i], back.size() * sizeof(float));
-      CHECK(back == kept[i]);
+    std::pmr::vector<float> host(1000, 0, &backend->host_memory());
+    const auto device = backend->allocate(4000), result = backend->allocate(4000),
+               busy = backend->allocate(40000);
+    for (int i = 0; i < 5; ++i) {
+      std::ranges::fill(host, static_cast<float>(i + 1));
+      for (int j = 0; j < 20; ++j) backend->clear(busy->data(), 40000);
+      backend->upload(device->data(), host.data(), 4000);
+      backend->await_uploads();
+      backend->copy(result->data(), device->data(), 4000);
+      backend->finish_uploads();
+      std::ranges::fill(host, -1.0f);
+      Floats back(1000);
+      backend->copy_out(back.data(), result->data(), 4000);
+      CHECK(back == Floats(1000, static_cast<float>(i + 1)));
     }
   }
 }
@@ -55,11 +60,38 @@ TEST_CASE("bfloat16 is the nearest to every number, ties to even, and keeps a Na
                                : std::ldexp(values[i], static_cast<int>(i % 250) - 130);
       Bench bench(*backend);
       std::uint16_t* half = bench.in(std::vector<std::uint16_t>(values.size(), 7));
-      bench->to_bfloat16(half, bench.in(values), n);
+      bench->to_half(half, bench.in(values), n, Precision::bfloat16);
       std::vector<std::uint16_t> want;
       for (const float x : values) want.push_back(reference::to_bfloat16(x));
       CHECK(bench.out(half, n) == want);
     }
+}
+
+TEST_CASE(
+    "float16 is the nearest to every number, ties to even; too large is infinite, and a NaN stays one") {
+  for (const auto& backend : backends()) {
+    if (!backend->why_not(Precision::float16).empty()) continue;
+    for (const std::int64_t n : {0, 1, 19, 1027, 4096}) {
+      Floats values = draw(n, 1);
+      const Floats special = {0.0f,     -0.0f,           1e-45f,          INFINITY, -INFINITY,
+                              65504.0f, 65519.9f,        -65520.0f,       0x1p-24f, 0x1p-25f,
+                              0x3p-26f, 1.0f + 0x1p-11f, 1.0f + 0x3p-11f, 0x1p-14f, std::nanf("1")};
+      for (std::size_t i = 0; i < values.size(); ++i)
+        values[i] = i % 3 == 1 ? special[i / 3 % special.size()]
+                               : std::ldexp(values[i], static_cast<int>(i % 50) - 30);
+      Bench bench(*backend);
+      std::uint16_t* half = bench.in(std::vector<std::uint16_t>(values.size(), 7));
+      bench->to_half(half, bench.in(values), n, Precision::float16);
+      const std::vector<std::uint16_t> got = bench.out(half, n);
+      for (std::size_t i = 0; i < values.size(); ++i) {
+        CAPTURE(values[i], got[i]);
+        if (std::isnan(values[i]))
+          CHECK(std::isnan(reference::from_float16(got[i])));
+        else
+          CHECK(got[i] == reference::to_float16(values[i]));
+      }
+    }
+  }
 }
 
 TEST_CASE("element-wise products, sums, scaling and averages") {

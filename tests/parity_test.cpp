@@ -25,25 +25,30 @@ Floats magnitudes(Floats values) {
   return values;
 }
 
-/// Error of c (+)= op(a) op(b) as a share of the same product of magnitudes. bfloat16 operands are rounded
-/// first, in the reference too: what is left is the error of sums in float32.
-double product_error(Backend& backend, Product p, bool ta, bool tb, bool accumulate, bool bfloat16) {
+double rounded(float x, Precision half) {
+  return half == Precision::bfloat16 ? reference::from_bfloat16(reference::to_bfloat16(x))
+                                     : reference::from_float16(reference::to_float16(x));
+}
+
+/// Error of c (+)= op(a) op(b) as a share of the same product of magnitudes. Halves are rounded first, in the
+/// reference too: what is left is the error of sums in float32.
+double product_error(Backend& backend, Product p, bool ta, bool tb, bool accumulate, Precision precision) {
   const Shape a = ta ? Shape{p.k, p.m} : Shape{p.m, p.k}, b = tb ? Shape{p.n, p.k} : Shape{p.k, p.n};
   Floats va = draw(a.size(), 1), vb = draw(b.size(), 2);
   const Floats vc = draw(p.m * p.n, 3);
   Bench bench(backend);
   const Matrix da = bench.in(va, a.rows, a.cols), db = bench.in(vb, b.rows, b.cols);
   const Matrix c = accumulate ? bench.in(vc, p.m, p.n) : bench.empty(p.m, p.n);
-  if (bfloat16) {
+  if (is_half(precision)) {
     auto* ha = bench.in(std::vector<std::uint16_t>(va.size()));
     auto* hb = bench.in(std::vector<std::uint16_t>(vb.size()));
-    backend.to_bfloat16(ha, da.data, a.size());
-    backend.to_bfloat16(hb, db.data, b.size());
+    backend.to_half(ha, da.data, a.size(), precision);
+    backend.to_half(hb, db.data, b.size(), precision);
     for (Floats* values : {&va, &vb})
-      for (float& x : *values) x = static_cast<float>(reference::from_bfloat16(reference::to_bfloat16(x)));
-    backend.matmul({ha, a.rows, a.cols}, ta, {hb, b.rows, b.cols}, tb, c, accumulate);
+      for (float& x : *values) x = static_cast<float>(rounded(x, precision));
+    backend.matmul({ha, a.rows, a.cols, precision}, ta, {hb, b.rows, b.cols, precision}, tb, c, accumulate);
   } else {
-    backend.matmul(da, ta, db, tb, c, accumulate);
+    backend.matmul({da, precision}, ta, {db, precision}, tb, c, accumulate);
   }
   Doubles ra = wide(va), rb = wide(vb), rc = wide(vc);
   reference::matmul(mat(ra, a.rows, a.cols), ta, mat(rb, b.rows, b.cols), tb, mat(rc, p.m, p.n), accumulate);
@@ -58,30 +63,23 @@ double product_error(Backend& backend, Product p, bool ta, bool tb, bool accumul
   return worst;
 }
 
-/// Processors without AVX-512 cannot: they must say so in words.
-bool multiplies_bfloat16(Backend& backend) {
-  try {
-    product_error(backend, {1, 1, 1}, false, false, false, true);
-    return true;
-  } catch (const InputError& e) {
-    CHECK(std::string(e.what()).find("train.precision") != std::string::npos);
-    return false;
-  }
-}
+constexpr Precision kPrecisions[] = {Precision::float32, Precision::tf32, Precision::bfloat16,
+                                     Precision::float16};
 
 }  // namespace
 
-TEST_CASE("matrix products, transposed and accumulated, in float32 and of bfloat16 operands") {
+TEST_CASE("matrix products, transposed and accumulated, of every precision that a backend has") {
   for (const auto& backend : backends())
-    for (const bool bfloat16 : kBoth) {
-      if (bfloat16 && !multiplies_bfloat16(*backend)) continue;
+    for (const Precision precision : kPrecisions) {
+      if (!backend->why_not(precision).empty()) continue;
+      const double limit = precision == Precision::tf32 ? 2e-3 : 5e-7;  // a card may cut tf32's operands off
       for (const Product p : kProducts)
         for (const bool ta : kBoth)
           for (const bool tb : kBoth)
             for (const bool accumulate : kBoth) {
-              const double off = product_error(*backend, p, ta, tb, accumulate, bfloat16);
-              CAPTURE(p.m, p.n, p.k, ta, tb, accumulate, bfloat16);
-              CHECK(off < 5e-7);
+              const double off = product_error(*backend, p, ta, tb, accumulate, precision);
+              CAPTURE(p.m, p.n, p.k, ta, tb, accumulate, static_cast<int>(precision));
+              CHECK(off < limit);
             }
     }
 }

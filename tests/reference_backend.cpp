@@ -33,8 +33,8 @@ Mat mat(Matrix m) { return {m.data, m.rows, m.cols}; }
 std::vector<double> wide(const Operand& m) {
   std::vector<double> values(static_cast<std::size_t>(m.rows * m.cols));
   for (std::size_t i = 0; i < values.size(); ++i)
-    values[i] = m.bfloat16 ? reference::from_bfloat16(static_cast<const std::uint16_t*>(m.data)[i])
-                           : static_cast<const double*>(m.data)[i];
+    values[i] = is_half(m.precision) ? reference::from_bfloat16(static_cast<const std::uint16_t*>(m.data)[i])
+                                     : static_cast<const double*>(m.data)[i];
   return values;
 }
 
@@ -56,7 +56,7 @@ void ReferenceBackend::matmul(Operand a, bool transpose_a, Operand b, bool trans
   reference::matmul({wide_a.data(), a.rows, a.cols}, transpose_a, {wide_b.data(), b.rows, b.cols},
                     transpose_b, mat(c), accumulate);
 }
-void ReferenceBackend::to_bfloat16(std::uint16_t* to, const real* from, std::int64_t n) {
+void ReferenceBackend::to_half(std::uint16_t* to, const real* from, std::int64_t n, Precision) {
   for (std::int64_t i = 0; i < n; ++i) to[i] = reference::to_bfloat16(static_cast<float>(from[i]));
 }
 

@@ -20,12 +20,12 @@ class ReferenceBackend : public Backend {
   std::unique_ptr<Buffer> allocate(std::size_t bytes) override;
   void copy_in(void* device, const void* host, std::size_t bytes) override;
   void copy_out(void* host, const void* device, std::size_t bytes) override;
-  const real* stage(std::span<const real> host, real*) override { return host.data(); }
   void clear(void* to, std::size_t bytes) override { std::memset(to, 0, bytes); }
   void copy(void* to, const void* from, std::size_t bytes) override { std::memcpy(to, from, bytes); }
 
   void matmul(Operand a, bool transpose_a, Operand b, bool transpose_b, Matrix c, bool accumulate) override;
-  void to_bfloat16(std::uint16_t* to, const real* from, std::int64_t n) override;
+  std::string why_not(Precision) override { return ""; }
+  void to_half(std::uint16_t* to, const real* from, std::int64_t n, Precision) override;  ///< bfloat16
   void bias_activation(Matrix y, const real* bias, Activation act, real* slope) override;
   void activation_backward(Matrix dy, const real* slope, real* bias_grad, bool accumulate) override;
   void layer_norm(Matrix x, const real* gain, const real* bias, Matrix y, Matrix normalised,

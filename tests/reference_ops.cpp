@@ -17,6 +17,24 @@ std::uint16_t to_bfloat16(float x) {
   return static_cast<std::uint16_t>(kept + (up ? 1 : 0));
 }
 
+double from_float16(std::uint16_t half) {
+  const int exponent = half >> 10 & 31, fraction = half & 1023;
+  const double size = exponent == 31  ? (fraction == 0 ? INFINITY : std::nan(""))
+                      : exponent == 0 ? std::ldexp(fraction, -24)
+                                      : std::ldexp(1024 + fraction, exponent - 25);
+  return half & 0x8000 ? -size : size;
+}
+
+std::uint16_t to_float16(float x) {
+  const auto sign = static_cast<std::uint16_t>(std::signbit(x) ? 0x8000 : 0);
+  if (std::isnan(x)) return 0x7fff;
+  const double size = std::fabs(static_cast<double>(x));
+  if (size >= 65520) return sign | 0x7c00;  // half a unit beyond the largest, and its fraction is odd
+  const int exponent = size < 0x1p-14 ? -14 : std::ilogb(size);
+  const auto units = static_cast<int>(std::nearbyint(std::ldexp(size, 10 - exponent)));
+  return static_cast<std::uint16_t>(sign + ((exponent + 14) << 10) + units);
+}
+
 ValueSlope activate(Activation act, double z) {
   switch (act) {
     case Activation::identity:

@@ -22,6 +22,10 @@ struct Mat {
 double from_bfloat16(std::uint16_t half);
 std::uint16_t to_bfloat16(float x);
 
+/// The same for float16 (IEEE 754 binary16): beyond 65504 infinite.
+double from_float16(std::uint16_t half);
+std::uint16_t to_float16(float x);
+
 /// act(z) and its derivative.
 struct ValueSlope {
   double value, slope;

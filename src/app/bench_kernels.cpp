@@ -72,6 +72,7 @@ std::vector<Operation> on_arenas(Arenas& a) {
   Backend& b = a.backend;
   float *const w = a.floats(0), *const m = a.floats(1), *const v = a.floats(2), *const g = a.floats(3);
   std::uint32_t* const q = a.fixed(1);
+  auto* const halves = reinterpret_cast<std::uint16_t*>(q);
   const float* const scales = a.scales.data();
   const std::size_t bytes = static_cast<std::size_t>(a.values) * sizeof(float);
   const GradientView view{nullptr, a.fixed(3), scales};
@@ -83,7 +84,7 @@ std::vector<Operation> on_arenas(Arenas& a) {
       {"copy", 8, [=, &b] { b.copy(m, w, bytes); }},
       {"clear", 4, [=, &b] { b.clear(m, bytes); }},
       {"add", 12, [=, &b] { b.add(matrix(m), w); }},
-      {"to_bfloat16", 6, [=, &b, &a] { b.to_bfloat16(reinterpret_cast<std::uint16_t*>(q), w, a.values); }},
+      {"to_half, bfloat16", 6, [=, &b, &a] { b.to_half(halves, w, a.values, Precision::bfloat16); }},
       {"quantise", 8, [=, &b, &a] { b.quantise(q, g, a.blocks, scales, false, bits, nullptr); }},
       {"quantise, added", 12, [=, &b, &a] { b.quantise(q, g, a.blocks, scales, true, bits, checks); }},
       {"checksum", 4, [=, &b, &a] { b.checksum(q, a.blocks, checks); }},

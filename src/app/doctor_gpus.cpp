@@ -16,11 +16,13 @@ void report(int index, const Card& card, std::size_t cards) {
   line(fmt::format("GPU {}", index),
        fmt::format(
            "{}, {:.1f} GiB, compute capability {}.{}, {} multiprocessors; peak TFLOP/s: {} in float32, "
-           "{} in bfloat16",
+           "{} in tf32, {} in bfloat16 or float16",
            card.name, static_cast<double>(card.memory) / kGib, card.major, card.minor, card.multiprocessors,
-           tera(card.peak_float32), tera(card.peak_bfloat16)));
+           tera(card.peak_float32), tera(card.peak_tf32), tera(card.peak_halves)));
   if (card.major < 8)
-    note("no bfloat16: that needs compute capability 8.0; set train.precision = \"float32\"");
+    note(
+        "no bfloat16 and no tf32: they need compute capability 8.0; set train.precision = \"float16\" or "
+        "\"float32\"");
   if (cards == 1) return;
   if (card.peers.empty())
     note("reaches no other card's memory: sums between them go through the host, which is slower");

@@ -16,6 +16,7 @@ std::unique_ptr<OpenModel> open_model(const std::string& run_or_checkpoint,
     model->config = read_config(
         ConfigReader::from_text(model->snapshot.text("config"), model->path, overrides), make_task);
     model->backend = make_backend(model->config.device, comm.local_rank(), comm.local_size());
+    settle_for_float32(model->config.train, *model->backend);
     model->config.task->open();
   });
   model->trainer = std::make_unique<Trainer>(model->config, *model->backend, comm);

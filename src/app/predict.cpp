@@ -1,5 +1,6 @@
 #include "commands.hpp"
 #include "rondo/core/error.hpp"
+#include "rondo/device/array.hpp"
 #include "rondo/io/checkpoint.hpp"
 #include "rondo/tasks/registry.hpp"
 #include "rondo/train/run_config.hpp"
@@ -27,12 +28,13 @@ int run(const Options& options) {
   store.visit(load, config.optimizer.average_decay > 0 ? "average" : "parameters", store.arena());
   config.task->visit(load);
   Workspace workspace(*backend);
+  DeviceView view(*backend);
+  settle_for_float32(config.train, *backend);
   config.task->predict(options.input, options.output, [&](std::span<const float> inputs, std::int64_t rows) {
     Pass pass{.backend = *backend, .store = store, .workspace = workspace};
-    pass.bfloat16 = config.train.precision == "bfloat16";
+    pass.precision = precision_of(config.train.precision);
     pass.samples = rows;
-    const Matrix in{const_cast<real*>(backend->stage(inputs, nullptr)), rows,
-                    static_cast<std::int64_t>(inputs.size()) / rows};
+    const Matrix in{view.of(inputs), rows, static_cast<std::int64_t>(inputs.size()) / rows};
     const Matrix out = model.predict(pass, in);
     std::vector<float> host(static_cast<std::size_t>(out.size()));
     backend->copy_out(host.data(), out.data, host.size() * sizeof(float));

@@ -28,6 +28,7 @@ struct Loader::Impl {
   const Dataset& dataset;
   const Sampler sampler;
   const std::int64_t last, rows;
+  std::pmr::memory_resource& memory;
 
   std::mutex mutex;                    // guards what follows
   std::int64_t next_step, begin, end;  // to fetch
@@ -39,13 +40,22 @@ struct Loader::Impl {
   std::thread thread;
 
   Impl(const Dataset& d, Sampler s, std::int64_t first, std::int64_t last_, std::int64_t begin_,
-       std::int64_t end_, std::int64_t rows_)
-      : dataset(d), sampler(s), last(last_), rows(rows_), next_step(first), begin(begin_), end(end_) {}
+       std::int64_t end_, std::int64_t rows_, std::pmr::memory_resource& m)
+      : dataset(d),
+        sampler(s),
+        last(last_),
+        rows(rows_),
+        memory(m),
+        next_step(first),
+        begin(begin_),
+        end(end_) {}
 
   void fetch(StepData& data, std::int64_t step, std::int64_t from, std::int64_t to) const {
-    data.resize(static_cast<std::size_t>(to - from));
+    while (std::ssize(data) > to - from) data.pop_back();
+    while (std::ssize(data) < to - from) data.emplace_back(memory);
     for (std::int64_t m = from; m < to; ++m) {
       HostBatch& batch = data[static_cast<std::size_t>(m - from)];
+      batch.step = step;
       batch.micro_batch = m;
       fill_batch(
           dataset, rows, [&](std::int64_t r) { return sampler.sample(step, m * rows + r); }, batch);
@@ -80,8 +90,8 @@ struct Loader::Impl {
 };
 
 Loader::Loader(const Dataset& dataset, Sampler sampler, std::int64_t first, std::int64_t last,
-               std::int64_t begin, std::int64_t end, std::int64_t rows)
-    : impl_(std::make_unique<Impl>(dataset, sampler, first, last, begin, end, rows)) {
+               std::int64_t begin, std::int64_t end, std::int64_t rows, std::pmr::memory_resource& memory)
+    : impl_(std::make_unique<Impl>(dataset, sampler, first, last, begin, end, rows, memory)) {
   impl_->thread = std::thread([this] { impl_->loop(); });
 }
 
@@ -116,6 +126,11 @@ const StepData& Loader::next(double timeout_s) {
   impl_->ready.pop_front();
   impl_->changed.notify_all();
   return impl_->current;
+}
+
+const StepData* Loader::ahead() {
+  const std::lock_guard lock(impl_->mutex);
+  return impl_->ready.empty() || impl_->failure ? nullptr : &impl_->ready.front();
 }
 
 }  // namespace rondo

@@ -16,6 +16,14 @@ void DeviceOptions::visit(Fields& fields) {
   fields.field("device.threads", threads, {1, 1024}, Effect::bits, "threads per rank for matrix products");
 }
 
+Precision precision_of(const std::string& name) {
+  if (name == "float32") return Precision::float32;
+  if (name == "tf32") return Precision::tf32;
+  if (name == "bfloat16") return Precision::bfloat16;
+  RONDO_CHECK(name == "float16", "no precision is called {}", name);
+  return Precision::float16;
+}
+
 std::string why_not(const std::string& kind) { return kind == "cuda" ? why_not_cuda() : ""; }
 
 std::unique_ptr<Backend> make_backend(DeviceOptions& options, int local_rank, int local_size) {

@@ -14,22 +14,22 @@ Linear::Linear(ParameterStore& store, const std::string& name, std::int64_t in, 
 }
 
 Operand Linear::operand(Pass& pass, Matrix m) {
-  if (!pass.bfloat16) return m;
+  if (!is_half(pass.precision)) return {m, pass.precision};
   std::uint16_t* half = pass.workspace.halves(m.size());
-  pass.backend.to_bfloat16(half, m.data, m.size());
-  return {half, m.rows, m.cols};
+  pass.backend.to_half(half, m.data, m.size(), pass.precision);
+  return {half, m.rows, m.cols, pass.precision};
 }
 
 Operand Linear::weights(Pass& pass) {
-  if (!pass.bfloat16) return Matrix{pass.store.value(weight_), out_, in_};
+  if (!is_half(pass.precision)) return {Matrix{pass.store.value(weight_), out_, in_}, pass.precision};
   if (half_weights_ == nullptr)
     half_weights_ = pass.backend.allocate(static_cast<std::size_t>(out_ * in_) * 2);
   auto* half = static_cast<std::uint16_t*>(half_weights_->data());
   if (half_version_ != pass.store.version()) {
-    pass.backend.to_bfloat16(half, pass.store.value(weight_), out_ * in_);
+    pass.backend.to_half(half, pass.store.value(weight_), out_ * in_, pass.precision);
     half_version_ = pass.store.version();
   }
-  return {half, out_, in_};
+  return {half, out_, in_, pass.precision};
 }
 
 Matrix Linear::forward(Pass& pass, Matrix x) {

@@ -1,6 +1,7 @@
 #include "rondo/train/run_config.hpp"
 
 #include "rondo/core/error.hpp"
+#include "rondo/core/log.hpp"
 
 namespace rondo {
 
@@ -24,11 +25,27 @@ void TrainOptions::visit(Fields& f) {
   f.field("train.micro_batches", micro_batches, {1, 1 << 16}, bits,
           "logical micro-batches per step; at least the number of ranks");
   f.field("train.seed", seed, {0}, bits, "seed of initialisation, shuffling and dropout");
-  f.field("train.precision", precision, "float32|bfloat16", bits, "operands of matrix products");
+  f.field("train.precision", precision, "float32|tf32|bfloat16|float16", bits,
+          "operands of matrix products; tf32 and float16 (with dynamic loss scaling) on GPUs");
   f.field("train.eval_every", eval_every, {0}, bits, "steps between evaluations, 0: only at the end");
   f.field("train.log_every", log_every, {1}, other, "steps between lines of the log");
   f.field("train.balance", balance, other,
           "whether slow ranks get fewer of the micro-batches, in exact arithmetic");
+}
+
+Precision require_precision(const TrainOptions& train, Backend& backend) {
+  const Precision precision = precision_of(train.precision);
+  if (const std::string reason = backend.why_not(precision); !reason.empty())
+    input_error("train.precision = \"{}\" with device.kind = \"{}\": {}; use \"float32\"", train.precision,
+                backend.name(), reason);
+  return precision;
+}
+
+void settle_for_float32(TrainOptions& train, Backend& backend) {
+  const std::string reason = backend.why_not(precision_of(train.precision));
+  if (reason.empty()) return;
+  say(fmt::format("predicts in float32, trained with train.precision = \"{}\": {}", train.precision, reason));
+  train.precision = "float32";
 }
 
 void CheckpointOptions::visit(Fields& f) {

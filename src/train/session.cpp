@@ -129,7 +129,7 @@ class Session {
     enter_step(first);
     const Assignment mine = trainer_->assigned();
     Loader loader(config_.task->dataset(Split::train), trainer_->sampler(), first, last, mine.begin, mine.end,
-                  trainer_->batch_rows());
+                  trainer_->batch_rows(), backend_->host_memory());
     Progress progress(comm_.rank(), first, last, config_.train.log_every);
     double since = now_s();
     std::int64_t samples = 0;
@@ -140,7 +140,7 @@ class Session {
       const StepData& data = loader.next(kDataTimeout);
       const double waited = now_s() - wait;
       samples += trainer_->sampler().samples(trainer_->steps_done());
-      StepResult result = trainer_->step(data, request());
+      StepResult result = trainer_->step(data, loader.ahead(), request());
       result.times.data = waited;
       const std::int64_t done = trainer_->steps_done();
       enter_step(done);
@@ -156,6 +156,10 @@ class Session {
         const Assignment now = trainer_->assigned();
         loader.assign(done, now.begin, now.end);
       }
+      if (result.rescaled > 0)
+        log_line(
+            fmt::format("step {}: float16 overflowed: computed again with the loss scale halved {} time(s)",
+                        done, result.rescaled));
       if (result.redos > 0) log_line(fmt::format("step {}: redone with new exponents", done));
       if (done % config_.train.log_every == 0 || done == last) {
         note(result, speed);

@@ -28,7 +28,7 @@ class Contender {
     trainer_ = std::make_unique<Trainer>(config_, *backend_, comm);
     const Assignment mine = trainer_->assigned();
     loader_ = std::make_unique<Loader>(config_.task->dataset(Split::train), trainer_->sampler(), 0, steps,
-                                       mine.begin, mine.end, trainer_->batch_rows());
+                                       mine.begin, mine.end, trainer_->batch_rows(), backend_->host_memory());
     figures_.samples = config_.train.global_batch;
     figures_.peak_flops = peak_of_all(comm);
     figures_.flops = trainer_->model().train_flops() * static_cast<double>(figures_.samples);
@@ -41,7 +41,7 @@ class Contender {
       const double begin = now_s();
       const StepData& data = loader_->next(kDataTimeout);
       const double waited = now_s() - begin;
-      StepResult result = trainer_->step(data, kNoRequest);
+      StepResult result = trainer_->step(data, loader_->ahead(), kNoRequest);
       if (step < 0 || !counts) continue;
       result.times.data = waited;
       figures_.times.push_back(result.times);
@@ -61,7 +61,7 @@ class Contender {
  private:
   double peak_of_all(Communicator& comm) {
     comm.barrier();  // cores that share power or units measure it together
-    const double mine = backend_->peak_flops(config_.train.precision == "bfloat16");
+    const double mine = backend_->peak_flops(precision_of(config_.train.precision));
     std::uint64_t sums[2] = {static_cast<std::uint64_t>(mine), mine > 0 ? 0u : 1u};  // FLOP/s, unknown ones
     comm.sum(sums);
     return sums[1] == 0 ? static_cast<double>(sums[0]) : 0;

@@ -40,11 +40,15 @@ Trainer::Trainer(RunConfig& config, Backend& backend, Communicator& comm)
     : config_(config),
       backend_(backend),
       comm_(comm),
+      precision_(require_precision(config.train, backend)),
+      loss_scale_(precision_ == Precision::float16),
       balancer_(checked(config.train, comm).micro_batches, comm.size()),
       sampler_{static_cast<std::uint64_t>(config.train.seed), config.task->dataset(Split::train).size(),
                config.train.global_batch},
       model_(config.model, config.task->inputs(), config.task->targets(), config.task->loss()),
       workspace_(backend),
+      feeder_(backend),
+      to_predict_(backend),
       row_losses_(backend, static_cast<std::size_t>(config.train.global_batch * model_.members())) {
   ParameterStore& store = model_.store();
   comm.set_timeout(config.exchange.timeout_s);
@@ -71,7 +75,7 @@ Pass Trainer::pass(bool training) {
           .store = model_.store(),
           .workspace = workspace_,
           .training = training,
-          .bfloat16 = config_.train.precision == "bfloat16",
+          .precision = precision_,
           .seed = static_cast<std::uint64_t>(config_.train.seed),
           .step = static_cast<std::uint32_t>(steps_done_)};
 }
@@ -80,11 +84,7 @@ void Trainer::run_micro_batches(const StepData& data, double scale, StepTimes& t
   const auto count = static_cast<std::int64_t>(data.size());
   for (std::int64_t i = 0; i < count; ++i) {
     const HostBatch& host = data[static_cast<std::size_t>(i)];
-    const auto view = [&](const std::vector<float>& all) {
-      return Matrix{const_cast<real*>(backend_.stage(all, nullptr)), host.rows,
-                    static_cast<std::int64_t>(all.size()) / host.rows};
-    };
-    const Batch batch{view(host.inputs), view(host.targets), view(host.weights)};
+    const Batch batch = feeder_.batch(host);
     Pass run = pass(true);
     run.accumulate = exchange_->accumulates() && i > 0;
     run.first_sample = host.micro_batch * host.rows;
@@ -120,17 +120,20 @@ void Trainer::collect_losses(const StepData& data, double scale, std::vector<dou
   }
 }
 
-StepResult Trainer::step(const StepData& data, std::uint32_t request) {
+StepResult Trainer::step(const StepData& data, const StepData* ahead, std::uint32_t request) {
   StepResult result;
   error_context().step = steps_done_;
   exchange_->times = {};
   StepOutcome outcome;
   const double scale = 1.0 / static_cast<double>(sampler_.samples(steps_done_) * model_.outputs());
+  feeder_.bring(data);
+  feeder_.await();
   for (;;) {
     std::vector<double> losses(static_cast<std::size_t>(config_.train.micro_batches));
     exchange_->begin();
     const double begin = now_s();
-    run_micro_batches(data, scale, result.times);
+    run_micro_batches(data, scale * loss_scale_.factor(), result.times);
+    if (ahead != nullptr) feeder_.bring(*ahead);
     collect_losses(data, scale, losses);  // what was queued on a GPU is done now
     enter(Phase::exchange);
     outcome = exchange_->finish({losses, request, static_cast<float>(now_s() - begin)});
@@ -142,6 +145,8 @@ StepResult Trainer::step(const StepData& data, std::uint32_t request) {
           outcome.corruption.bucket, outcome.corruption.rank, kMaxPasses);
     } else if (outcome.verdict == Verdict::redo) {
       RONDO_CHECK(++result.redos == 1, "a second redo: micro-batches did not repeat their bits");
+    } else if (outcome.verdict == Verdict::not_finite && loss_scale_.lower()) {
+      ++result.rescaled;
     } else {
       break;
     }
@@ -154,11 +159,16 @@ StepResult Trainer::step(const StepData& data, std::uint32_t request) {
   enter(Phase::optimizer);
   const double begin = now_s();
   for (const double loss : outcome.losses) result.loss += loss;
+  const double unscale = 1 / loss_scale_.factor();
   double factor = 1;
-  if (config_.optimizer.clip_norm > 0)
-    factor = clip_factor(config_.optimizer.clip_norm, exchange_->block_squares(), result.norm);
+  if (config_.optimizer.clip_norm > 0) {
+    std::vector<double> squares = exchange_->block_squares();
+    for (double& square : squares) square *= unscale * unscale;
+    factor = clip_factor(config_.optimizer.clip_norm, squares, result.norm);
+  }
   result.rate = scheduled_rate(config_.optimizer, steps_done_, config_.train.max_steps);
-  optimizer_->update(exchange_->gradient(factor), my_blocks_, steps_done_, result.rate);
+  optimizer_->update(exchange_->gradient(factor * unscale), my_blocks_, steps_done_, result.rate);
+  loss_scale_.passed();
   ++steps_done_;
   const double updated = now_s();
   enter(Phase::sharing);
@@ -170,6 +180,7 @@ StepResult Trainer::step(const StepData& data, std::uint32_t request) {
   result.times.hidden = exchange_->times.hidden_s;
   result.times.exposed = exchange_->times.exposed_s + (shared - updated);
   result.request = outcome.request;
+  feeder_.finish();
   // In float32 sums depend on who runs what: a run could not be repeated if that followed a clock.
   const bool balances = config_.train.balance && config_.exchange.arithmetic == "exact";
   if (balances && balancer_.observe(outcome.seconds)) result.balance = balancer_.account();
@@ -181,8 +192,8 @@ std::vector<float> Trainer::predict_piece(std::span<const float> inputs, std::in
   Pass run = pass(false);
   run.samples = rows;
   model_.store().view(optimizer_->evaluation_weights());
-  const Matrix out = model_.predict(run, {const_cast<real*>(backend_.stage(inputs, nullptr)), rows,
-                                          static_cast<std::int64_t>(inputs.size()) / rows});
+  const Matrix out =
+      model_.predict(run, {to_predict_.of(inputs), rows, static_cast<std::int64_t>(inputs.size()) / rows});
   model_.store().view(nullptr);
   std::vector<float> predictions(static_cast<std::size_t>(out.size()));
   backend_.copy_out(predictions.data(), out.data, predictions.size() * sizeof(float));
@@ -237,6 +248,7 @@ void Trainer::visit(StateVisitor& visitor) {
   config_.task->visit(visitor);
   optimizer_->visit(visitor);
   exchange_->visit(visitor);
+  loss_scale_.visit(visitor);
   visitor.scalar("train/steps_done", steps_done_);
   double rate = scheduled_rate(config_.optimizer, steps_done_, config_.train.max_steps);
   visitor.scalar("train/learning_rate", rate);  // for readers: it follows from the step

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <memory>
+#include <memory_resource>
 #include <span>
 #include <utility>
 #include <vector>
@@ -36,10 +37,13 @@ struct Sampler {
   std::int64_t sample(std::int64_t step, std::int64_t position) const;
 };
 
-/// One micro-batch in host memory; padding has zero inputs and zero weights.
+/// One micro-batch in host memory; padding has zero inputs and zero weights. Its numbers are a function of
+/// step and micro_batch.
 struct HostBatch {
-  std::int64_t micro_batch = 0, rows = 0;
-  std::vector<float> inputs, targets, weights;
+  explicit HostBatch(std::pmr::memory_resource& memory = *std::pmr::new_delete_resource())
+      : inputs(&memory), targets(&memory), weights(&memory) {}
+  std::int64_t step = 0, micro_batch = 0, rows = 0;
+  std::pmr::vector<float> inputs, targets, weights;
 };
 
 /// All micro-batches of one step that this rank runs.
@@ -49,9 +53,9 @@ using StepData = std::vector<HostBatch>;
 template <class Index>
 void fill_batch(const Dataset& dataset, std::int64_t rows, Index index, HostBatch& batch) {
   batch.rows = rows;
-  const std::pair<std::vector<float>*, std::int64_t> parts[] = {{&batch.inputs, dataset.inputs()},
-                                                                {&batch.targets, dataset.targets()},
-                                                                {&batch.weights, dataset.targets()}};
+  const std::pair<std::pmr::vector<float>*, std::int64_t> parts[] = {{&batch.inputs, dataset.inputs()},
+                                                                     {&batch.targets, dataset.targets()},
+                                                                     {&batch.weights, dataset.targets()}};
   for (const auto& [values, cols] : parts) values->resize(static_cast<std::size_t>(rows * cols));
   for (std::int64_t r = 0; r < rows; ++r) {
     std::span<float> row[3];
@@ -70,15 +74,19 @@ void fill_batch(const Dataset& dataset, std::int64_t rows, Index index, HostBatc
 /// Fetches steps ahead on a thread of its own, at most two at a time, so memory stays bounded.
 class Loader {
  public:
-  /// Delivers steps [first, last) for micro-batches [begin, end) of `rows` samples each.
+  /// Delivers steps [first, last) for micro-batches [begin, end) of `rows` samples each, in `memory`, which
+  /// any thread can use.
   Loader(const Dataset& dataset, Sampler sampler, std::int64_t first, std::int64_t last, std::int64_t begin,
-         std::int64_t end, std::int64_t rows);
+         std::int64_t end, std::int64_t rows,
+         std::pmr::memory_resource& memory = *std::pmr::new_delete_resource());
   ~Loader();
   /// From step `step` on, which next() has not delivered yet, micro-batches [begin, end).
   void assign(std::int64_t step, std::int64_t begin, std::int64_t end);
   /// The next step's data; the previous one's buffers are used again. Throws what reading threw, or Error
   /// after `timeout_s` without data.
   const StepData& next(double timeout_s);
+  /// What next() will deliver next, if it is here already: until then, or assign(), it stays as it is.
+  const StepData* ahead();
 
  private:
   struct Impl;

@@ -27,4 +27,28 @@ class DeviceArray {
   std::unique_ptr<Buffer> buffer_;
 };
 
+/// Host numbers as a device sees them: in place where it reads host memory, else a copy, whose memory is kept
+/// for the next ones.
+class DeviceView {
+ public:
+  explicit DeviceView(Backend& backend) : backend_(&backend) {}
+
+  /// `host` must not change until the work that reads it is done.
+  real* of(std::span<const real> host) { return see(host, &Backend::copy_in); }
+  /// The same by Backend::upload(): nothing queued may still read what was here.
+  real* ahead(std::span<const real> host) { return see(host, &Backend::upload); }
+
+ private:
+  real* see(std::span<const real> host, void (Backend::*copy)(void*, const void*, std::size_t)) {
+    if (backend_->reads_host_memory()) return const_cast<real*>(host.data());
+    if (memory_ == nullptr || memory_->bytes() < host.size_bytes())
+      memory_ = backend_->allocate(host.size_bytes());
+    (backend_->*copy)(memory_->data(), host.data(), host.size_bytes());
+    return static_cast<real*>(memory_->data());
+  }
+
+  Backend* backend_;
+  std::unique_ptr<Buffer> memory_;
+};
+
 }  // namespace rondo

@@ -9,6 +9,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <memory_resource>
 #include <span>
 #include <string>
 #include <vector>
@@ -42,8 +43,6 @@ struct GradientView {
 
 class Backend {
  public:
-  static constexpr int kStaged = 8;  ///< a batch is three, so that the next may come while one is in work
-
   virtual ~Backend() = default;
   virtual std::string name() const = 0;
   /// Everything about this device that can change bits, for the numerics fingerprint: library versions,
@@ -54,18 +53,26 @@ class Backend {
   virtual bool reads_host_memory() const = 0;
   /// The queue on which operations run in order: a cudaStream_t, or null.
   virtual void* stream() { return nullptr; }
+  /// Why products of this precision cannot be had here, in words for a user; empty if they can.
+  virtual std::string why_not(Precision precision) = 0;
   /// FLOP/s that products could reach on this device: by its units and clocks, or measured on registers alone
   /// (CPU, float32). 0 where that is not known.
-  virtual double peak_flops(bool /*bfloat16*/) { return 0; }
+  virtual double peak_flops(Precision /*operands*/) { return 0; }
 
-  /// Zeroed memory, aligned to 64 bytes.
+  /// Memory aligned to 64 bytes, all zeros already.
   virtual std::unique_ptr<Buffer> allocate(std::size_t bytes) = 0;
   virtual void copy_in(void* device, const void* host, std::size_t bytes) = 0;
   virtual void copy_out(void* host, const void* device, std::size_t bytes) = 0;
-  /// A device view of host data, valid while the host data are unchanged and until `scratch` is reused:
-  /// the same pointer where the device reads host memory. Without a scratch the device keeps the data of the
-  /// last kStaged calls itself.
-  virtual const real* stage(std::span<const real> host, real* scratch) = 0;
+  /// Where host data that upload() is to read should live: pinned, where that lets a copy run beside the
+  /// host. Any thread may use it; it must not outlive the backend.
+  virtual std::pmr::memory_resource& host_memory() { return *std::pmr::new_delete_resource(); }
+  /// Copies to the device beside what is queued there: memory that nothing queued may touch, host data that
+  /// stay as they are until finish_uploads().
+  virtual void upload(void* device, const void* host, std::size_t bytes) { copy_in(device, host, bytes); }
+  /// What is queued from here on finds what was uploaded so far.
+  virtual void await_uploads() {}
+  /// Waits until all uploads are done.
+  virtual void finish_uploads() {}
   virtual void clear(void* device, std::size_t bytes) = 0;  ///< to zeros
   /// Within device memory; the two do not overlap.
   virtual void copy(void* to, const void* from, std::size_t bytes) = 0;
@@ -74,7 +81,8 @@ class Backend {
   /// c (+)= op(a) op(b), op = transpose where asked. Accumulates in float32.
   virtual void matmul(Operand a, bool transpose_a, Operand b, bool transpose_b, Matrix c,
                       bool accumulate) = 0;
-  virtual void to_bfloat16(std::uint16_t* to, const real* from, std::int64_t n) = 0;
+  /// To bfloat16 or float16, nearest even. What is too large for float16 becomes infinite.
+  virtual void to_half(std::uint16_t* to, const real* from, std::int64_t n, Precision half) = 0;
 
   // -- layers ------------------------------------------------------------------------------------
   /// y = act(y + bias) row by row, in place; slope = act' unless it is null.
@@ -136,6 +144,9 @@ class Backend {
                    float rate, float beta, float decay) = 0;
   virtual void average(real* average, const real* w, std::int64_t n, float decay) = 0;
 };
+
+/// By the names that `train.precision` has.
+Precision precision_of(const std::string& name);
 
 /// What `device.*` says.
 struct DeviceOptions {

@@ -12,8 +12,9 @@ struct Card {
   std::size_t memory = 0;    ///< bytes
   int major = 0, minor = 0;  ///< compute capability
   int multiprocessors = 0;
-  double peak_float32 = 0, peak_bfloat16 = 0;  ///< FLOP/s of products; 0: not known
-  std::vector<int> peers;                      ///< cards whose memory this one can reach
+  /// FLOP/s of products of float32, tf32, and bfloat16 or float16 operands; 0: not known
+  double peak_float32 = 0, peak_tf32 = 0, peak_halves = 0;
+  std::vector<int> peers;  ///< cards whose memory this one can reach
 };
 
 struct CardReport {

@@ -37,15 +37,22 @@ struct Matrix {
   std::int64_t size() const { return rows * cols; }
 };
 
-/// An operand of a matrix product: float32, or bfloat16 made by Backend::to_bfloat16.
+/// What operands of a matrix product are rounded to; their products are summed in float32. tf32 (10 bits of
+/// fraction, float32's range) is stored as float32 and rounded on the way; the last two take 2 bytes.
+enum class Precision { float32, tf32, bfloat16, float16 };
+inline bool is_half(Precision p) { return p == Precision::bfloat16 || p == Precision::float16; }
+
+/// An operand of a matrix product: of float32 numbers, or of halves made by Backend::to_half. Both operands
+/// of a product have the same precision.
 struct Operand {
   const void* data = nullptr;
   std::int64_t rows = 0, cols = 0;
-  bool bfloat16 = false;
+  Precision precision = Precision::float32;
   Operand() = default;
-  Operand(const Matrix& m) : data(m.data), rows(m.rows), cols(m.cols) {}  // NOLINT: a Matrix is an operand
-  Operand(const std::uint16_t* bits, std::int64_t r, std::int64_t c)
-      : data(bits), rows(r), cols(c), bfloat16(true) {}
+  Operand(const Matrix& m, Precision p = Precision::float32)  // NOLINT: a Matrix is an operand
+      : data(m.data), rows(m.rows), cols(m.cols), precision(p) {}
+  Operand(const std::uint16_t* halves, std::int64_t r, std::int64_t c, Precision p)
+      : data(halves), rows(r), cols(c), precision(p) {}
 };
 
 }  // namespace rondo

@@ -36,8 +36,8 @@ struct Pass {
   ParameterStore& store;
   Workspace& workspace;
   bool training = false;
-  bool bfloat16 = false;    ///< matrix products of bfloat16 operands, sums in float32
-  bool accumulate = false;  ///< add to gradients instead of overwriting them
+  Precision precision = Precision::float32;  ///< of the operands of matrix products
+  bool accumulate = false;                   ///< add to gradients instead of overwriting them
   std::uint64_t seed = 0;
   std::uint32_t step = 0;
   std::int64_t first_sample = 0;  ///< number of the first sample within the global batch

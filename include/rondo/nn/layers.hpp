@@ -24,7 +24,7 @@ class Linear : public Layer {
   std::int64_t end_;
   Operand x_;
   real* slope_ = nullptr;
-  std::unique_ptr<Buffer> half_weights_;  // bfloat16 copy, made once per version of the weights
+  std::unique_ptr<Buffer> half_weights_;  // their copy as halves, made once per version of the weights
   std::int64_t half_version_ = -1;
 };
 

@@ -50,6 +50,11 @@ struct RunConfig {
 /// Reads and checks a configuration; nothing is opened yet. `reader` is finished by it.
 RunConfig read_config(ConfigReader reader, TaskFactory factory);
 
+/// `train.precision`, or InputError where the device cannot multiply so.
+Precision require_precision(const TrainOptions& train, Backend& backend);
+/// The same for predictions, which may be made elsewhere: float32, and a line that says so, where it cannot.
+void settle_for_float32(TrainOptions& train, Backend& backend);
+
 /// Throws InputError naming the first field that changes the weights and differs between the two.
 void require_same_bits(RunConfig& stored, RunConfig& given, const std::string& where);
 

@@ -5,7 +5,9 @@
 #include <vector>
 
 #include "rondo/device/array.hpp"
+#include "rondo/optim/loss_scale.hpp"
 #include "rondo/survive/balancer.hpp"
+#include "rondo/train/feeder.hpp"
 #include "rondo/train/run_config.hpp"
 
 namespace rondo {
@@ -24,6 +26,7 @@ struct StepResult {
   double loss = 0;  ///< mean over the global batch's samples and outputs
   double rate = 0, norm = 0;
   int redos = 0;                  ///< passes with new exponents: 0 or 1
+  int rescaled = 0;               ///< passes with half the loss scale
   std::vector<Corruption> wrong;  ///< of each pass whose sums were wrong, and which was therefore repeated
   std::uint32_t request = kNoRequest;
   std::string
@@ -52,8 +55,9 @@ class Trainer {
   std::int64_t steps_done() const { return steps_done_; }
 
   /// Runs step steps_done() on this rank's micro-batches. Collective. Throws InputError when gradients are
-  /// not finite; nothing has been applied then.
-  StepResult step(const StepData& data, std::uint32_t request);
+  /// not finite; nothing has been applied then. `ahead`: the next step's data, if they are there already;
+  /// they go to the device while this step is in work. When it returns both may change.
+  StepResult step(const StepData& data, const StepData* ahead, std::uint32_t request);
 
   /// Predictions for a whole split, [size, outputs], on every rank. Collective. The same at any number of
   /// ranks.
@@ -75,10 +79,14 @@ class Trainer {
   RunConfig& config_;
   Backend& backend_;
   Communicator& comm_;
+  Precision precision_;
+  LossScale loss_scale_;
   Balancer balancer_;
   Sampler sampler_;
   Model model_;
   Workspace workspace_;
+  Feeder feeder_;
+  DeviceView to_predict_;
   DeviceArray<double> row_losses_;  // of this rank's micro-batches, at most all: [micro-batch, member, row]
   std::unique_ptr<Optimizer> optimizer_;
   std::unique_ptr<Transport> transport_;

@@ -37,10 +37,15 @@ std::string CpuBackend::numerics() {
                      gnu_get_libc_version(), threads_, probe(*this));
 }
 
+std::string CpuBackend::why_not(Precision precision) {
+  if (precision == Precision::tf32 || precision == Precision::float16) return "a CPU has no such products";
+  return precision == Precision::bfloat16 ? products_.why_not_bfloat16() : "";
+}
+
 // Measured, because clocks and units are not told apart by any name; all ranks measure at once, as they
 // train.
-double CpuBackend::peak_flops(bool bfloat16) {
-  if (bfloat16) return 0;
+double CpuBackend::peak_flops(Precision operands) {
+  if (operands != Precision::float32) return 0;
   constexpr std::size_t kRounds = 200'000;  // about 2 ms
   double best = 0;
   for (int i = 0; i < 20; ++i) {
@@ -74,7 +79,8 @@ void CpuBackend::matmul(Operand a, bool transpose_a, Operand b, bool transpose_b
   if (!empty) return products_.run(a, transpose_a, b, transpose_b, c, accumulate);
   if (!accumulate) std::fill_n(c.data, c.size(), 0.0f);  // oneDNN divides by zero or leaves c as it was
 }
-void CpuBackend::to_bfloat16(std::uint16_t* to, const real* from, std::int64_t n) {
+void CpuBackend::to_half(std::uint16_t* to, const real* from, std::int64_t n, Precision half) {
+  RONDO_CHECK(half == Precision::bfloat16, "a CPU makes no float16");
   simd_.to_bfloat16(to, from, static_cast<std::size_t>(n));
 }
 

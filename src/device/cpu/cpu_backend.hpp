@@ -13,16 +13,16 @@ class CpuBackend : public Backend {
   std::string name() const override { return "cpu"; }
   std::string numerics() override;
   bool reads_host_memory() const override { return true; }
-  double peak_flops(bool bfloat16) override;
+  std::string why_not(Precision precision) override;
+  double peak_flops(Precision operands) override;
   std::unique_ptr<Buffer> allocate(std::size_t bytes) override;
   void copy_in(void* device, const void* host, std::size_t bytes) override;
   void copy_out(void* host, const void* device, std::size_t bytes) override;
-  const real* stage(std::span<const real> host, real*) override { return host.data(); }
   void clear(void* device, std::size_t bytes) override;
   void copy(void* to, const void* from, std::size_t bytes) override;
 
   void matmul(Operand a, bool transpose_a, Operand b, bool transpose_b, Matrix c, bool accumulate) override;
-  void to_bfloat16(std::uint16_t* to, const real* from, std::int64_t n) override;
+  void to_half(std::uint16_t* to, const real* from, std::int64_t n, Precision half) override;
 
   void bias_activation(Matrix y, const real* bias, Activation act, real* slope) override;
   void activation_backward(Matrix dy, const real* slope, real* bias_grad, bool accumulate) override;

@@ -14,7 +14,7 @@ namespace {
 using dnnl::memory;
 
 memory::desc describe(const Operand& m, bool transpose) {
-  const auto type = m.bfloat16 ? memory::data_type::bf16 : memory::data_type::f32;
+  const auto type = m.precision == Precision::bfloat16 ? memory::data_type::bf16 : memory::data_type::f32;
   if (transpose) return {{m.cols, m.rows}, type, memory::dims{1, m.cols}};
   return {{m.rows, m.cols}, type, memory::dims{m.cols, 1}};
 }
@@ -47,11 +47,11 @@ struct MatmulEngine::Impl {
   dnnl::engine engine{dnnl::engine::kind::cpu, 0};
   dnnl::stream stream{engine};
   std::vector<std::byte> scratch;
-  using Key = std::tuple<std::int64_t, std::int64_t, std::int64_t, bool, bool, bool, bool>;
+  using Key = std::tuple<std::int64_t, std::int64_t, std::int64_t, bool, bool, bool, Precision>;
   std::map<Key, Product> products;  // a training step has a dozen shapes: all are planned once
 
   Product& product(const Operand& a, bool ta, const Operand& b, bool tb, const Matrix& c, bool accumulate) {
-    const Key key{c.rows, c.cols, ta ? a.rows : a.cols, ta, tb, accumulate, a.bfloat16};
+    const Key key{c.rows, c.cols, ta ? a.rows : a.cols, ta, tb, accumulate, a.precision};
     const auto found = products.find(key);
     if (found != products.end()) return found->second;
     const memory::desc da = describe(a, ta), db = describe(b, tb), dc = describe(c, false);
@@ -80,14 +80,21 @@ void MatmulEngine::run(Operand a, bool transpose_a, Operand b, bool transpose_b,
                                         {DNNL_ARG_SCRATCHPAD, wrap(p.scratch, impl_->scratch.data())}});
     impl_->stream.wait();
   } catch (const dnnl::error& e) {
-    if (a.bfloat16 && e.status == dnnl_unimplemented)
-      input_error(
-          "train.precision = \"bfloat16\" needs a processor with AVX-512, and oneDNN may use {} here: use "
-          "\"float32\"",
-          dnnl_isa_text());
     throw Error(
         fmt::format("oneDNN cannot multiply {}x{} by {}x{}: {}", a.rows, a.cols, b.rows, b.cols, e.message));
   }
+}
+
+std::string MatmulEngine::why_not_bfloat16() {
+  const std::uint16_t one = 0x3f80;
+  float product = 0;
+  try {
+    impl_->product({&one, 1, 1, Precision::bfloat16}, false, {&one, 1, 1, Precision::bfloat16}, false,
+                   {&product, 1, 1}, false);
+  } catch (const dnnl::error&) {
+    return fmt::format("that needs a processor with AVX-512, and oneDNN may use {} here", dnnl_isa_text());
+  }
+  return "";
 }
 
 std::string dnnl_version_text() {

@@ -13,6 +13,8 @@ class MatmulEngine {
  public:
   explicit MatmulEngine(int threads);
   ~MatmulEngine();
+  /// Empty, or why this processor cannot.
+  std::string why_not_bfloat16();
   void run(Operand a, bool transpose_a, Operand b, bool transpose_b, Matrix c, bool accumulate);
 
  private:

@@ -31,8 +31,9 @@ Card card(int device, int count) {
   card.memory = properties.totalGlobalMem;
   card.major = properties.major, card.minor = properties.minor;
   card.multiprocessors = properties.multiProcessorCount;
-  card.peak_float32 = peak_flops(device, false);
-  card.peak_bfloat16 = peak_flops(device, true);
+  card.peak_float32 = peak_flops(device, Precision::float32);
+  card.peak_tf32 = peak_flops(device, Precision::tf32);
+  card.peak_halves = peak_flops(device, Precision::bfloat16);
   for (int peer = 0, reaches = 0; peer < count; ++peer)
     if (peer != device && cudaDeviceCanAccessPeer(&reaches, device, peer) == cudaSuccess && reaches != 0)
       card.peers.push_back(peer);

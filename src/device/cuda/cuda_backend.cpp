@@ -13,6 +13,7 @@ class DeviceBuffer : public Buffer {
   DeviceBuffer(std::size_t bytes, const Stream& stream)
       : bytes_((bytes + 63) / 64 * 64), memory_(Memory::Kind::device, bytes_ == 0 ? 64 : bytes_) {
     check(cudaMemsetAsync(memory_.data(), 0, memory_.bytes(), stream), "zeroing memory");
+    stream.wait();  // other streams may use it next
   }
   void* data() override { return memory_.data(); }
   std::size_t bytes() const override { return bytes_; }
@@ -38,8 +39,7 @@ constexpr std::size_t kSmallCopy = std::size_t{1} << 20;  // bytes; for these th
 
 CudaBackend::CudaBackend(int device)
     : card_(take_card(device)),
-      products_(stream_, card_.major >= 8),
-      staged_(stream_, kStaged),
+      products_(stream_),
       copied_(stream_, kCopies),
       quantiles_(stream_, 1),
       first_wrong_(stream_) {}
@@ -56,10 +56,15 @@ std::string CudaBackend::numerics() {
       products_.version(), probe(*this));
 }
 
-double CudaBackend::peak_flops(bool bfloat16) {
+std::string CudaBackend::why_not(Precision precision) {
+  const bool ampere = precision == Precision::tf32 || precision == Precision::bfloat16;
+  return ampere && card_.major < 8 ? "that needs a GPU of compute capability 8.0 or above" : "";
+}
+
+double CudaBackend::peak_flops(Precision operands) {
   int device = 0;
   check(cudaGetDevice(&device), "asking for the GPU");
-  return rondo::peak_flops(device, bfloat16);
+  return rondo::peak_flops(device, operands);
 }
 
 std::unique_ptr<Buffer> CudaBackend::allocate(std::size_t bytes) {
@@ -77,8 +82,13 @@ void CudaBackend::copy_out(void* host, const void* device, std::size_t bytes) {
   check(cudaMemcpyAsync(host, device, bytes, cudaMemcpyDeviceToHost, stream_), "copying from the GPU");
   stream_.wait();
 }
-const real* CudaBackend::stage(std::span<const real> host, real* scratch) {
-  return static_cast<const real*>(staged_.send(host.data(), host.size_bytes(), scratch));
+void CudaBackend::upload(void* device, const void* host, std::size_t bytes) {
+  if (bytes == 0) return;
+  check(cudaMemcpyAsync(device, host, bytes, cudaMemcpyHostToDevice, uploads_), "copying to the GPU");
+}
+void CudaBackend::await_uploads() {
+  uploaded_.record(uploads_);
+  uploaded_.order_before(stream_);
 }
 
 void CudaBackend::clear(void* device, std::size_t bytes) {
@@ -97,9 +107,9 @@ void CudaBackend::matmul(Operand a, bool transpose_a, Operand b, bool transpose_
   if (!accumulate) clear(c.data, static_cast<std::size_t>(c.size()) * sizeof(real));
 }
 
-void CudaBackend::to_bfloat16(std::uint16_t* to, const real* from, std::int64_t n) {
-  kernels::to_bfloat16(to, from, n, stream_);
-  check_launch("to_bfloat16");
+void CudaBackend::to_half(std::uint16_t* to, const real* from, std::int64_t n, Precision half) {
+  kernels::to_half(to, from, n, half, stream_);
+  check_launch("to_half");
 }
 
 void CudaBackend::quantise(std::uint32_t* q, const real* g, std::int64_t blocks, const float* scales,

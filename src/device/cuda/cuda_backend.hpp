@@ -1,7 +1,7 @@
 // Backend on one NVIDIA card: cuBLAS for matrix products, the kernels of kernels/ for the rest.
 //
-// All work is queued on one stream, in order; the host waits only where it needs a result (copy_out,
-// check_ids). Used by the thread that made it.
+// All work is queued on one stream, in order, but for uploads, which have their own; the host waits only
+// where it needs a result (copy_out, check_ids). Used by the thread that made it.
 #pragma once
 
 #include "memory.hpp"
@@ -20,16 +20,20 @@ class CudaBackend : public Backend {
   std::string numerics() override;
   bool reads_host_memory() const override { return false; }
   void* stream() override { return stream_; }
-  double peak_flops(bool bfloat16) override;
+  std::string why_not(Precision precision) override;
+  double peak_flops(Precision operands) override;
   std::unique_ptr<Buffer> allocate(std::size_t bytes) override;
   void copy_in(void* device, const void* host, std::size_t bytes) override;
   void copy_out(void* host, const void* device, std::size_t bytes) override;
-  const real* stage(std::span<const real> host, real* scratch) override;
+  std::pmr::memory_resource& host_memory() override { return host_memory_; }
+  void upload(void* device, const void* host, std::size_t bytes) override;
+  void await_uploads() override;
+  void finish_uploads() override { uploads_.wait(); }
   void clear(void* device, std::size_t bytes) override;
   void copy(void* to, const void* from, std::size_t bytes) override;
 
   void matmul(Operand a, bool transpose_a, Operand b, bool transpose_b, Matrix c, bool accumulate) override;
-  void to_bfloat16(std::uint16_t* to, const real* from, std::int64_t n) override;
+  void to_half(std::uint16_t* to, const real* from, std::int64_t n, Precision half) override;
 
   void bias_activation(Matrix y, const real* bias, Activation act, real* slope) override;
   void activation_backward(Matrix dy, const real* slope, real* bias_grad, bool accumulate) override;
@@ -70,7 +74,10 @@ class CudaBackend : public Backend {
   cudaDeviceProp card_;
   Stream stream_;
   Products products_;
-  Staging staged_, copied_, quantiles_;  // batches, tables of a step, the quantiles of the last loss
+  Stream uploads_;
+  Event uploaded_;
+  PinnedMemory host_memory_;
+  Staging copied_, quantiles_;  // tables of a step, the quantiles of the last loss
   std::vector<float> last_quantiles_;
   const float* quantiles_on_card_ = nullptr;
   PinnedResult first_wrong_;                 // see kernels/embedding.cu

@@ -22,6 +22,14 @@ Stream::Stream() { check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocki
 Stream::~Stream() { cudaStreamDestroy(stream_); }
 void Stream::wait() const { check(cudaStreamSynchronize(stream_), "waiting for the GPU"); }
 
+Event::Event() { check(cudaEventCreateWithFlags(&event_, cudaEventDisableTiming), "creating an event"); }
+Event::~Event() { cudaEventDestroy(event_); }
+void Event::record(const Stream& stream) { check(cudaEventRecord(event_, stream), "recording an event"); }
+void Event::wait() const { check(cudaEventSynchronize(event_), "waiting for the GPU"); }
+void Event::order_before(const Stream& stream) const {
+  check(cudaStreamWaitEvent(stream, event_, 0), "ordering two streams");
+}
+
 void Memory::allocate(std::size_t bytes) {
   if (bytes == 0) return;
   const cudaError_t result =
@@ -44,6 +52,14 @@ void Memory::release() {
   data_ = nullptr;
   bytes_ = 0;
 }
+
+void* PinnedMemory::do_allocate(std::size_t bytes, std::size_t) {
+  void* memory = nullptr;
+  check(cudaMallocHost(&memory, bytes), "allocating pinned host memory");
+  return memory;
+}
+
+void PinnedMemory::do_deallocate(void* memory, std::size_t, std::size_t) { cudaFreeHost(memory); }
 
 void* Memory::need(std::size_t bytes, const Stream& stream) {
   if (bytes > bytes_) {

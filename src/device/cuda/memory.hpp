@@ -4,11 +4,12 @@
 #include <cuda_runtime_api.h>
 
 #include <cstddef>
+#include <memory_resource>
 #include <utility>
 
 namespace rondo {
 
-/// The stream on which a backend queues all its work. It does not wait for the legacy default stream.
+/// A queue of work. It does not wait for the legacy default stream.
 class Stream {
  public:
   Stream();
@@ -20,6 +21,21 @@ class Stream {
 
  private:
   cudaStream_t stream_ = nullptr;
+};
+
+/// A point in a stream's work.
+class Event {
+ public:
+  Event();
+  ~Event();
+  Event(const Event&) = delete;
+  Event& operator=(const Event&) = delete;
+  void record(const Stream& stream);
+  void wait() const;                              ///< the host, until what was recorded is done
+  void order_before(const Stream& stream) const;  ///< what is queued there next waits for it
+
+ private:
+  cudaEvent_t event_ = nullptr;
 };
 
 /// Memory of a kind, aligned to 256 bytes or more; not zeroed.
@@ -44,6 +60,14 @@ class Memory {
   Kind kind_;
   void* data_ = nullptr;
   std::size_t bytes_ = 0;
+};
+
+/// Pinned host memory for containers; each allocation is the runtime's own, so keep them.
+class PinnedMemory : public std::pmr::memory_resource {
+ private:
+  void* do_allocate(std::size_t bytes, std::size_t alignment) override;
+  void do_deallocate(void* memory, std::size_t bytes, std::size_t alignment) override;
+  bool do_is_equal(const memory_resource& other) const noexcept override { return this == &other; }
 };
 
 }  // namespace rondo

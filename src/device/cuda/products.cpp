@@ -16,6 +16,26 @@ void check(cublasStatus_t result, const char* what) {
   throw Error(fmt::format("cuBLAS, {}: {}", what, cublas().status_string(result)));
 }
 
+struct How {
+  cudaDataType type;
+  cublasComputeType_t compute;
+};
+
+// Pedantic float32 is float32 whatever the environment says: no TF32, no emulation by bfloat16. Of halves it
+// would only keep tensor cores away.
+How how(Precision precision) {
+  switch (precision) {
+    case Precision::tf32:
+      return {CUDA_R_32F, CUBLAS_COMPUTE_32F_FAST_TF32};
+    case Precision::bfloat16:
+      return {CUDA_R_16BF, CUBLAS_COMPUTE_32F};
+    case Precision::float16:
+      return {CUDA_R_16F, CUBLAS_COMPUTE_32F};
+    default:
+      return {CUDA_R_32F, CUBLAS_COMPUTE_32F_PEDANTIC};
+  }
+}
+
 int narrow(std::int64_t n) {
   RONDO_CHECK(n <= std::numeric_limits<int>::max(), "a matrix of {} rows or columns is too large", n);
   return static_cast<int>(n);
@@ -27,8 +47,7 @@ int narrow(std::int64_t n) {
 // comes first, because setting it takes a workspace away. cuBLAS gives the same bits for the same version,
 // kind of card and number of multiprocessors, as long as atomics are off (cuBLAS guide, "Results
 // reproducibility").
-Products::Products(const Stream& stream, bool bfloat16)
-    : workspace_(Memory::Kind::device, kWorkspace), bfloat16_(bfloat16) {
+Products::Products(const Stream& stream) : workspace_(Memory::Kind::device, kWorkspace) {
   check(cublas().create(&handle_), "starting");
   check(cublas().set_stream(handle_, stream), "setting the stream");
   check(cublas().set_workspace(handle_, workspace_.data(), kWorkspace), "setting the workspace");
@@ -43,14 +62,8 @@ Products::~Products() {
 // dimension c. So c^T = op(b)^T op(a)^T is asked for: operands change places, and each is transposed where it
 // was.
 void Products::run(Operand a, bool transpose_a, Operand b, bool transpose_b, Matrix c, bool accumulate) {
-  if (a.bfloat16 && !bfloat16_)
-    input_error(
-        "train.precision = \"bfloat16\" needs a GPU of compute capability 8.0 or above: use \"float32\"");
   const auto op = [](bool transpose) { return transpose ? CUBLAS_OP_T : CUBLAS_OP_N; };
-  const cudaDataType type = a.bfloat16 ? CUDA_R_16BF : CUDA_R_32F;
-  // Pedantic float32 is float32 whatever the environment says: no TF32, no emulation by bfloat16. Of bfloat16
-  // it would only keep tensor cores away.
-  const cublasComputeType_t compute = a.bfloat16 ? CUBLAS_COMPUTE_32F : CUBLAS_COMPUTE_32F_PEDANTIC;
+  const auto [type, compute] = how(a.precision);
   const float alpha = 1, beta = accumulate ? 1 : 0;
   check(
       cublas().gemm(handle_, op(transpose_b), op(transpose_a), narrow(c.cols), narrow(c.rows),

@@ -12,8 +12,7 @@ namespace rondo {
 
 class Products {
  public:
-  /// On the calling thread's card. `bfloat16`: has it bfloat16 (compute capability 8.0 and above)?
-  Products(const Stream& stream, bool bfloat16);
+  explicit Products(const Stream& stream);  ///< on the calling thread's card
   ~Products();
   Products(const Products&) = delete;
   Products& operator=(const Products&) = delete;
@@ -24,7 +23,6 @@ class Products {
 
  private:
   Memory workspace_;
-  bool bfloat16_;
   cublasContext* handle_ = nullptr;
 };
 

@@ -13,10 +13,7 @@ namespace rondo {
 /// A ring of slots of pinned and device memory.
 class Staging {
  public:
-  Staging(const Stream& stream, int slots);
-  ~Staging();
-  Staging(const Staging&) = delete;
-  Staging& operator=(const Staging&) = delete;
+  Staging(const Stream& stream, int slots) : stream_(stream), slots_(static_cast<std::size_t>(slots)) {}
 
   /// Queues a copy of `host`, which may change at once, to `device`, or, if that is null, to the slot's own
   /// memory, which stays until `slots` calls later. Returns where the copy will be.
@@ -25,7 +22,7 @@ class Staging {
  private:
   struct Slot {
     Memory pinned{Memory::Kind::pinned}, device{Memory::Kind::device};
-    cudaEvent_t copied = nullptr;  // the pinned memory is free again
+    Event copied;  // the pinned memory is free again
   };
   const Stream& stream_;
   std::vector<Slot> slots_;

@@ -186,9 +186,9 @@ cublasStatus_t cublasGemmEx(cublasHandle_t handle, cublasOperation_t ta, cublasO
                             const void* b, cudaDataType b_type, int ldb, const void* beta, void* c,
                             cudaDataType c_type, int ldc, cublasComputeType_t compute, cublasGemmAlgo_t) {
   if (!computes_in_float(compute)) return CUBLAS_STATUS_NOT_SUPPORTED;
-  return enqueue(handle,
-                 product(ta, tb, m, n, k, alpha, a, a_type, lda, b, b_type, ldb, beta, c, c_type, ldc),
-                 "cublasGemmEx");
+  Product p = product(ta, tb, m, n, k, alpha, a, a_type, lda, b, b_type, ldb, beta, c, c_type, ldc);
+  p.tf32 = compute == CUBLAS_COMPUTE_32F_FAST_TF32;
+  return enqueue(handle, p, "cublasGemmEx");
 }
 cublasStatus_t cublasGemmStridedBatchedEx(cublasHandle_t handle, cublasOperation_t ta, cublasOperation_t tb,
                                           int m, int n, int k, const void* alpha, const void* a,

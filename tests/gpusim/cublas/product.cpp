@@ -1,5 +1,6 @@
 #include "cublas/product.hpp"
 
+#include <bit>
 #include <cstring>
 #include <vector>
 
@@ -26,14 +27,23 @@ void put(void* data, cudaDataType type, size_t at, float value) {
     static_cast<uint16_t*>(data)[at] = type == CUDA_R_16BF ? to_bfloat(value, false) : to_half(value, false);
 }
 
+// 10 bits of fraction, to nearest; a card's unit may do otherwise with ties.
+float rounded_to_tf32(float x) {
+  auto bits = std::bit_cast<uint32_t>(x);
+  if ((bits & 0x7f800000) != 0x7f800000) bits = (bits + 0x0fff + (bits >> 13 & 1)) & ~0x1fffu;
+  return std::bit_cast<float>(bits);
+}
+
 // op(M) as float32, column-major without gaps.
-std::vector<float> unfolded(const Matrix& m, const void* data) {
+std::vector<float> unfolded(const Matrix& m, const void* data, bool tf32) {
   size_t rows = static_cast<size_t>(m.rows), cols = static_cast<size_t>(m.cols),
          ld = static_cast<size_t>(m.ld);
   std::vector<float> out(rows * cols);
   for (size_t c = 0; c < cols; ++c)
     for (size_t r = 0; r < rows; ++r)
       out[m.transposed ? r * cols + c : c * rows + r] = element(data, m.type, c * ld + r);
+  if (tf32)
+    for (float& x : out) x = rounded_to_tf32(x);
   return out;
 }
 
@@ -41,7 +51,7 @@ std::vector<float> unfolded(const Matrix& m, const void* data) {
 
 void multiply(const Product& p, const void* a_data, const void* b_data, void* c_data) {
   size_t m = static_cast<size_t>(p.m), n = static_cast<size_t>(p.n), k = static_cast<size_t>(p.k);
-  std::vector<float> a = unfolded(p.a, a_data), b = unfolded(p.b, b_data), column(m);
+  std::vector<float> a = unfolded(p.a, a_data, p.tf32), b = unfolded(p.b, b_data, p.tf32), column(m);
   for (size_t j = 0; j < n; ++j) {
     std::fill(column.begin(), column.end(), 0.0f);
     for (size_t l = 0; l < k; ++l) {

@@ -18,6 +18,7 @@ struct Product {
   Matrix a, b, c;  // a and b as they are stored
   int m, n, k;
   float alpha, beta;
+  bool tf32 = false;  // float32 operands lose all but 10 bits of their fraction
   int batches = 1;
   long long a_stride = 0, b_stride = 0, c_stride = 0;  // elements
 };
