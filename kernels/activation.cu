@@ -28,10 +28,15 @@ __global__ void bias_activation_kernel(float* y, const float* bias, std::int64_t
 struct Backward {
   float* dy;
   const float* slope;
-  __device__ void operator()(std::int64_t i, float* sums) const {
-    float d = dy[i];
-    if (slope != nullptr) dy[i] = d = d * slope[i];
-    sums[0] += d;
+  template <int W>
+  __device__ void operator()(std::int64_t i, Pack<float, W>* sums) const {
+    Pack<float, W> d = load<W>(dy, i);
+    if (slope != nullptr) {
+      const Pack<float, W> s = load<W>(slope, i);
+      for (int j = 0; j < W; ++j) d.at[j] *= s.at[j];
+      store(dy, i, d);
+    }
+    for (int j = 0; j < W; ++j) sums[0].at[j] += d.at[j];
   }
 };
 
@@ -50,7 +55,8 @@ void bias_activation(float* y, const float* bias, std::int64_t rows, std::int64_
 
 void activation_backward(float* dy, const float* slope, std::int64_t rows, std::int64_t cols,
                          float* bias_grad, bool accumulate, float* scratch, cudaStream_t stream) {
-  column_sums<1>(rows, cols, Backward{dy, slope}, bias_grad, nullptr, accumulate, scratch, stream);
+  column_sums<1>(rows, cols, in_packs(cols, dy, slope), Backward{dy, slope}, bias_grad, nullptr, accumulate,
+                 scratch, stream);
 }
 
 std::size_t column_scratch(std::int64_t rows, std::int64_t cols) {

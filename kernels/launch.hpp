@@ -30,12 +30,13 @@ void bias_activation(float* y, const float* bias, std::int64_t rows, std::int64_
                      float* slope, cudaStream_t stream);
 void activation_backward(float* dy, const float* slope, std::int64_t rows, std::int64_t cols,
                          float* bias_grad, bool accumulate, float* scratch, cudaStream_t stream);
-/// Floats of scratch that activation_backward and layer_norm_backward need.
+/// Floats of scratch, aligned to 16 bytes, that activation_backward and layer_norm_backward need.
 std::size_t column_scratch(std::int64_t rows, std::int64_t cols);
 
 // -- layer_norm.cu ---------------------------------------------------------------------------------
-void layer_norm(const float* x, const float* gain, const float* bias, std::int64_t rows, std::int64_t cols,
-                float* y, float* normalised, float* rstd, cudaStream_t stream);
+void layer_norm(const float* x, const float* residual, const float* gain, const float* bias,
+                std::int64_t rows, std::int64_t cols, float* y, float* normalised, float* rstd,
+                cudaStream_t stream);
 void layer_norm_backward(const float* dy, const float* normalised, const float* rstd, const float* gain,
                          std::int64_t rows, std::int64_t cols, float* dx, float* gain_grad, float* bias_grad,
                          bool accumulate, float* scratch, cudaStream_t stream);

@@ -36,9 +36,10 @@ __global__ void pinball_kernel(const float* prediction, const float* target, con
   const std::int64_t r = row_number();
   if (r >= rows) return;
   double loss = 0;
-  for (std::int64_t c = threadIdx.x; c < cols * count; c += 32) {
-    const std::int64_t i = r * cols * count + c, of_target = r * cols + c / count;
-    const float q = quantiles[c % count], w = weights[of_target], e = target[of_target] - prediction[i];
+  const auto levels = static_cast<unsigned>(count), width = static_cast<unsigned>(cols) * levels;
+  for (unsigned c = threadIdx.x; c < width; c += 32) {  // a row has less than 2^32 values
+    const std::int64_t i = r * width + c, of_target = r * cols + c / levels;
+    const float q = quantiles[c % levels], w = weights[of_target], e = target[of_target] - prediction[i];
     const float slope = e >= 0 ? q : q - 1.0f;
     loss += static_cast<double>(w * (slope * e));
     gradient[i] = -scale * w * slope;

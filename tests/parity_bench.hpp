@@ -100,8 +100,10 @@ struct Shape {
 };
 // No rows, one, many; widths of every remainder by 4; more columns than a warp's row or a block has; rows
 // that fill part of a column sum's chunk, and so many that a chunk's loop is unrolled twice.
-inline constexpr Shape kShapes[] = {{0, 5},  {1, 1},    {7, 13},   {3, 64},   {33, 17}, {2, 4099},
-                                    {21, 6}, {1, 1031}, {5, 2048}, {131, 36}, {3, 389}, {4103, 3}};
+inline constexpr Shape kShapes[] = {{0, 5},     {1, 1},     {7, 13},    {3, 64},   {33, 17},
+                                    {2, 4099},  {21, 6},    {1, 1031},  {5, 2048}, {131, 36},
+                                    {3, 389},   {4103, 3},  {9, 200},   {35, 480}, {34, 1000},
+                                    {40, 1028}, {16500, 1}, {16500, 4}, {5, 103},  {2, 4000}};
 /// How much more rounding a sum over `rows` may show than one over a few: partial sums of random numbers grow
 /// with the root of their number, and so does the walk of their roundings.
 inline double slack(std::int64_t rows) { return std::max(1.0, static_cast<double>(rows) / 33); }

@@ -69,9 +69,11 @@ void ReferenceBackend::bias_activation(Matrix y, const real* bias, Activation ac
 void ReferenceBackend::activation_backward(Matrix dy, const real* slope, real* bias_grad, bool accumulate) {
   reference::activation_backward(mat(dy), slope, bias_grad, accumulate);
 }
-void ReferenceBackend::layer_norm(Matrix x, const real* gain, const real* bias, Matrix y, Matrix normalised,
-                                  real* rstd) {
-  reference::layer_norm(mat(x), gain, bias, mat(y), mat(normalised), rstd);
+void ReferenceBackend::layer_norm(Matrix x, const real* residual, const real* gain, const real* bias,
+                                  Matrix y, Matrix normalised, real* rstd) {
+  std::vector<double> sum(x.data, x.data + x.size());
+  for (std::size_t i = 0; residual != nullptr && i < sum.size(); ++i) sum[i] += residual[i];
+  reference::layer_norm({sum.data(), x.rows, x.cols}, gain, bias, mat(y), mat(normalised), rstd);
 }
 void ReferenceBackend::layer_norm_backward(Matrix dy, Matrix normalised, const real* rstd, const real* gain,
                                            Matrix dx, real* gain_grad, real* bias_grad, bool accumulate) {

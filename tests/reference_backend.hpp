@@ -28,8 +28,8 @@ class ReferenceBackend : public Backend {
   void to_half(std::uint16_t* to, const real* from, std::int64_t n, Precision) override;  ///< bfloat16
   void bias_activation(Matrix y, const real* bias, Activation act, real* slope) override;
   void activation_backward(Matrix dy, const real* slope, real* bias_grad, bool accumulate) override;
-  void layer_norm(Matrix x, const real* gain, const real* bias, Matrix y, Matrix normalised,
-                  real* rstd) override;
+  void layer_norm(Matrix x, const real* residual, const real* gain, const real* bias, Matrix y,
+                  Matrix normalised, real* rstd) override;
   void layer_norm_backward(Matrix dy, Matrix normalised, const real* rstd, const real* gain, Matrix dx,
                            real* gain_grad, real* bias_grad, bool accumulate) override;
   void dropout(Matrix x, Matrix y, real* mask, real p, const RandomStream& stream,

@@ -110,7 +110,8 @@ std::vector<Operation> of_layers(Arenas& a) {
   return {
       {"bias, gelu, slope", 12, [=, &b] { b.bias_activation(m, gain, Activation::gelu, v.data); }},
       {"activation_backward", 12, [=, &b] { b.activation_backward(m, g.data, sums, false); }},
-      {"layer_norm", 12, [=, &b] { b.layer_norm(g, gain, gain, m, v, per_row); }},
+      {"layer_norm", 12, [=, &b] { b.layer_norm(g, nullptr, gain, gain, m, v, per_row); }},
+      {"layer_norm of a sum", 16, [=, &b] { b.layer_norm(g, w.data, gain, gain, m, v, per_row); }},
       {"layer_norm_backward", 12,
        [=, &b] { b.layer_norm_backward(w, v, per_row, gain, m, sums, sums + kBlock, false); }},
       {"dropout", 12, [=, &b] { b.dropout(w, m, v.data, 0.1f, random, 0); }},

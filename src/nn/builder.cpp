@@ -60,6 +60,9 @@ struct Plan {
   std::function<LayerPtr()> make;
   Width out;
   double flops = 0;
+  std::function<LayerPtr()> make_inner = nullptr;  // of a residual
+  std::function<std::unique_ptr<LayerNorm>()> make_norm =
+      nullptr;  // of a layer norm: a residual may take it in
 };
 
 struct Place {
@@ -80,8 +83,10 @@ Plan plan_layer(Line& line, Width in, Place place) {
             {out, in.time},
             2.0 * static_cast<double>(in.time * in.cols * out)};
   }
-  if (kind == "layer_norm")
-    return {[=, &store] { return std::make_unique<LayerNorm>(store, name, in.cols); }, in, 0};
+  if (kind == "layer_norm") {
+    const auto make = [=, &store] { return std::make_unique<LayerNorm>(store, name, in.cols); };
+    return {make, in, 0, nullptr, make};
+  }
   if (kind == "dropout") {
     const auto p = static_cast<real>(line.number<double>("P", 0.0, 0.99));
     return {[=] { return std::make_unique<Dropout>(place.number, p); }, in, 0};
@@ -116,7 +121,7 @@ Plan plan_layer(Line& line, Width in, Place place) {
     if (inner.out.cols != in.cols || inner.out.time != in.time)
       line.fail(fmt::format("the layer gives {} columns, but a residual needs its {} back", inner.out.cols,
                             in.cols));
-    return {[make = inner.make] { return std::make_unique<Residual>(make()); }, in, inner.flops};
+    return {[make = inner.make] { return std::make_unique<Residual>(make()); }, in, inner.flops, inner.make};
   }
   const std::vector<std::string> kinds = {"linear", "layer_norm", "dropout", "embedding",
                                           "conv1d", "sequence",   "flatten", "residual"};
@@ -147,7 +152,16 @@ BuiltNetwork build_network(ParameterStore& store, const std::string& prefix,
   if (width.time != 1) take("flatten");
   take(fmt::format("linear {}", outputs));
   std::vector<LayerPtr> reversed;
-  for (auto plan = plans.rbegin(); plan != plans.rend(); ++plan) reversed.push_back(plan->make());
+  for (auto plan = plans.rbegin(); plan != plans.rend(); ++plan) {
+    const auto before = std::next(plan);
+    if (plan->make_norm == nullptr || before == plans.rend() || before->make_inner == nullptr) {
+      reversed.push_back(plan->make());
+      continue;
+    }
+    auto norm = plan->make_norm();  // first: parameters are laid out as backward completes them
+    reversed.push_back(std::make_unique<Residual>(before->make_inner(), std::move(norm)));
+    plan = before;
+  }
   built.root = std::make_unique<Sequential>(std::move(reversed));
   return built;
 }

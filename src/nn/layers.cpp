@@ -10,11 +10,12 @@ LayerNorm::LayerNorm(ParameterStore& store, const std::string& name, std::int64_
   end_ = store.end_layer();
 }
 
-Matrix LayerNorm::forward(Pass& pass, Matrix x) {
+Matrix LayerNorm::forward(Pass& pass, Matrix x, const real* residual) {
   const Matrix y = pass.workspace.matrix(x.rows, x.cols);
   normalised_ = pass.workspace.matrix(x.rows, x.cols);
   rstd_ = pass.workspace.matrix(x.rows, 1).data;
-  pass.backend.layer_norm(x, pass.store.value(gain_), pass.store.value(bias_), y, normalised_, rstd_);
+  pass.backend.layer_norm(x, residual, pass.store.value(gain_), pass.store.value(bias_), y, normalised_,
+                          rstd_);
   return y;
 }
 
@@ -84,6 +85,7 @@ Matrix CausalConv1d::backward(Pass& pass, Matrix dy, bool needs_dx) {
 
 Matrix Residual::forward(Pass& pass, Matrix x) {
   const Matrix inner = inner_->forward(pass, x);
+  if (norm_ != nullptr) return norm_->forward(pass, x, inner.data);
   const Matrix y = pass.workspace.matrix(x.rows, x.cols);  // inner's result may be x itself
   pass.backend.copy_columns(y, 0, x, false);
   pass.backend.add(y, inner.data);
@@ -91,6 +93,7 @@ Matrix Residual::forward(Pass& pass, Matrix x) {
 }
 
 Matrix Residual::backward(Pass& pass, Matrix dy, bool needs_dx) {
+  if (norm_ != nullptr) dy = norm_->backward(pass, dy, true);
   const Matrix kept = pass.workspace.matrix(dy.rows, dy.cols);  // inner may overwrite dy
   pass.backend.copy_columns(kept, 0, dy, false);
   const Matrix dx = inner_->backward(pass, dy, needs_dx);

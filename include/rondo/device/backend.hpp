@@ -89,10 +89,11 @@ class Backend {
   virtual void bias_activation(Matrix y, const real* bias, Activation act, real* slope) = 0;
   /// dy *= slope (unless null), in place; bias_grad (+)= column sums of dy.
   virtual void activation_backward(Matrix dy, const real* slope, real* bias_grad, bool accumulate) = 0;
-  /// y = (x - mean) * rstd * gain + bias per row; normalised and rstd are kept for backward.
-  /// Ba, Kiros and Hinton, "Layer normalization" (2016); variance over n, epsilon 1e-5.
-  virtual void layer_norm(Matrix x, const real* gain, const real* bias, Matrix y, Matrix normalised,
-                          real* rstd) = 0;
+  /// y = (x - mean) * rstd * gain + bias per row; normalised and rstd are kept for backward. x + residual
+  /// takes the place of x unless residual is null. Ba, Kiros and Hinton, "Layer normalization" (2016);
+  /// variance over n, epsilon 1e-5.
+  virtual void layer_norm(Matrix x, const real* residual, const real* gain, const real* bias, Matrix y,
+                          Matrix normalised, real* rstd) = 0;
   virtual void layer_norm_backward(Matrix dy, Matrix normalised, const real* rstd, const real* gain,
                                    Matrix dx, real* gain_grad, real* bias_grad, bool accumulate) = 0;
   /// mask = 0 with probability p, else 1 / (1 - p); y = x * mask (y may be x). The number for row r, column

@@ -36,11 +36,16 @@ void CpuBackend::activation_backward(Matrix dy, const real* slope, real* bias_gr
   simd_.activation_backward(dy.data, slope, bias_grad, length(dy.rows), length(dy.cols), accumulate);
 }
 
-void CpuBackend::layer_norm(Matrix x, const real* gain, const real* bias, Matrix y, Matrix normalised,
-                            real* rstd) {
+void CpuBackend::layer_norm(Matrix x, const real* residual, const real* gain, const real* bias, Matrix y,
+                            Matrix normalised, real* rstd) {
   const std::int64_t n = x.cols;
   for (std::int64_t r = 0; r < x.rows; ++r) {
     const float* in = x.data + r * n;
+    if (residual != nullptr) {  // in place of the result, which is written value by value after it was read
+      std::memcpy(y.data + r * n, in, length(n) * sizeof(float));
+      simd_.add_f32(y.data + r * n, residual + r * n, length(n));
+      in = y.data + r * n;
+    }
     const float mean = lane_sum(n, [=](std::int64_t c) { return in[c]; }) / static_cast<float>(n);
     const float variance =
         lane_sum(n, [=](std::int64_t c) { return (in[c] - mean) * (in[c] - mean); }) / static_cast<float>(n);

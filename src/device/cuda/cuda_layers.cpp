@@ -28,9 +28,9 @@ void CudaBackend::activation_backward(Matrix dy, const real* slope, real* bias_g
   check_launch("activation_backward");
 }
 
-void CudaBackend::layer_norm(Matrix x, const real* gain, const real* bias, Matrix y, Matrix normalised,
-                             real* rstd) {
-  kernels::layer_norm(x.data, gain, bias, x.rows, x.cols, y.data, normalised.data, rstd, stream_);
+void CudaBackend::layer_norm(Matrix x, const real* residual, const real* gain, const real* bias, Matrix y,
+                             Matrix normalised, real* rstd) {
+  kernels::layer_norm(x.data, residual, gain, bias, x.rows, x.cols, y.data, normalised.data, rstd, stream_);
   check_launch("layer_norm");
 }
 
