@@ -62,7 +62,7 @@ class Doctor(GpuTest):
     def test_says_in_words_what_is_wrong(self):
         self.doctor(1, "WRONG: this host has 2 GPU(s) for 3 rank(s)", ranks=3)
         self.doctor(1, "WRONG: there is a GPU, but it cannot be used", env={"GPUSIM_COMPUTE": "7.0"})
-        self.doctor(0, "no bfloat16: that needs compute capability 8.0", env={"GPUSIM_COMPUTE": "7.5"})
+        self.doctor(0, "no bfloat16 and no tf32: they need compute capability 8.0", env={"GPUSIM_COMPUTE": "7.5"})
         self.doctor(0, "no CUDA d", env={"GPUSIM_DEVICES": "0"})
 
 

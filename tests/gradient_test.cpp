@@ -213,8 +213,9 @@ struct Trainer : Bench {
                       {weights.data() + begin * kTargets, n, kTargets}};
     const auto members = static_cast<double>(model.members());
     Doubles losses(static_cast<std::size_t>(n * model.members()), kNaN);
-    double seconds = 0, sum = 0;
-    model.train(now, batch, kScale, losses.data(), seconds);
+    double sum = 0;
+    PhaseClock clock(now.backend);
+    model.train(now, batch, kScale, losses.data(), clock);
     for (const double loss : losses) sum += kScale * loss / members;
     return sum;
   }

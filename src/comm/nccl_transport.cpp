@@ -7,6 +7,7 @@
 #include "message_transport.hpp"
 #include "nccl.hpp"
 #include "rondo/core/error.hpp"
+#include "rondo/core/trace.hpp"
 
 namespace rondo {
 namespace {
@@ -89,15 +90,27 @@ void NcclTransport::start(const Arena& arena, WordRange range, SumType type) {
   if (range.size() == 0) return;
   std::uint32_t* const data = arena.own.data() + range.begin;
   const ncclDataType_t kind = type == SumType::int32 ? ncclInt32 : ncclFloat32;
-  queue(fmt::format("the all-reduce of words [{}, {}) of arena {}", range.begin, range.end, arena.id),
-        [&] { return ncclAllReduce(data, data, range.size(), kind, ncclSum, nccl_, stream_); });
+  queue(
+      fmt::format("the all-reduce of words [{}, {}) of arena {}", range.begin, range.end, arena.id),
+      [&] { return ncclAllReduce(data, data, range.size(), kind, ncclSum, nccl_, stream_); }, range.size());
 }
 
-void NcclTransport::queue(std::string what, const std::function<ncclResult_t()>& collective) {
+void NcclTransport::note_laps() {
+  for (const Lap& lap : laps_)
+    note_span(SpanKind::bucket, reductions_traced_++, backend_.when(lap.begin), backend_.when(lap.end),
+              static_cast<std::uint32_t>(lap.words * sizeof(std::uint32_t)));
+  laps_.clear();
+}
+
+void NcclTransport::queue(std::string what, const std::function<ncclResult_t()>& collective,
+                          std::size_t traced_words) {
+  const bool traced = traced_words != 0 && trace() != nullptr;
   pending_ = std::move(what);
   cuda(cudaEventRecord(ready_, compute_), "recording an event");
   cuda(cudaStreamWaitEvent(stream_, ready_, 0), "ordering two streams");
+  const std::size_t begin = traced ? backend_.moment(stream_) : 0;
   settle(collective(), pending_);
+  if (traced) laps_.push_back({begin, backend_.moment(stream_), traced_words});
   cuda(cudaEventRecord(done_, stream_), "recording an event");
 }
 
@@ -138,6 +151,7 @@ void NcclTransport::finish() {
   while (!progress())
     if (patience.pause() && patience.expired())
       fail(pending_, fmt::format("not done after {:.1f} s: a rank is dead or stuck", patience.waited()));
+  note_laps();
 }
 
 void NcclTransport::combine(std::span<std::uint32_t> sums, std::span<std::uint32_t> maxima) {

@@ -39,8 +39,10 @@ class NcclTransport final : public Transport {
   void combine(std::span<std::uint32_t> sums, std::span<std::uint32_t> maxima) override;
 
  private:
-  /// Queues one collective behind what the backend's stream has been given so far.
-  void queue(std::string what, const std::function<ncclResult_t()>& collective);
+  /// Queues one collective behind what the backend's stream has been given so far. `traced_words`: that the
+  /// trace is to show.
+  void queue(std::string what, const std::function<ncclResult_t()>& collective, std::size_t traced_words = 0);
+  void note_laps();
   /// Waits until NCCL has taken what it was given; aborts the communicator and throws on error or deadline.
   void settle(ncclResult_t result, const std::string& what);
   [[noreturn]] void fail(const std::string& what, const std::string& why);
@@ -53,6 +55,12 @@ class NcclTransport final : public Transport {
   MPI_Comm mpi_;
   std::vector<std::unique_ptr<Buffer>> memory_;  // [arena]
   std::string pending_;                          // the last reduction, for messages; empty: none
+  struct Lap {
+    std::size_t begin, end;  // the backend's moments
+    std::size_t words;
+  };
+  std::vector<Lap> laps_;  // of reductions since the last finish(), where somebody traces
+  std::int64_t reductions_traced_ = 0;
 };
 
 }  // namespace rondo

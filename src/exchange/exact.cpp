@@ -48,6 +48,7 @@ class Exact : public Exchange {
         store_(store),
         sums_(transport.allocate(static_cast<std::size_t>(store.values()))),
         rank_(comm.rank()),
+        alone_(comm.size() == 1 && sums_.peers.empty()),
         fused_(!sums_.peers.empty() && comm.size() == micro_batches),
         buckets_(store.values(), options.bucket_bytes),
         fixed_(tensors_of(store), micro_batches),
@@ -92,7 +93,7 @@ class Exact : public Exchange {
     if (!fused_ && end > converted_) convert(end, index > 0, last);
     if (last) {
       buckets_.ready(end, [&](WordRange bucket) { send(bucket); });
-      if (whole && !fused_ && !shares_memory()) transport_.start(checksums_, {0, blocks()}, SumType::int32);
+      if (whole && travels()) transport_.start(checksums_, {0, blocks()}, SumType::int32);
       transport_.progress();
     }
     if (whole) next_micro_batch();
@@ -106,7 +107,7 @@ class Exact : public Exchange {
     transport_.finish();
     note_span(SpanKind::wait, 0, start, now_s());
     if (!fused_) maxima_.get(tail_.maxima());
-    if (!fused_ && !shares_memory()) verify();
+    if (travels()) verify();
     tail_.combine(transport_, mine, fault_);
     StepOutcome outcome = tail_.outcome();
     outcome.verdict = Verdict::not_finite;
@@ -139,6 +140,7 @@ class Exact : public Exchange {
   std::size_t blocks() const { return sums_.own.size() / static_cast<std::size_t>(kBlock); }
 
   bool shares_memory() const { return !sums_.peers.empty(); }
+  bool travels() const { return !fused_ && !shares_memory() && !alone_; }
 
   void next_micro_batch() {
     converted_ = 0;
@@ -150,7 +152,7 @@ class Exact : public Exchange {
       transport_.start(bucket, [this](WordRange slice) { convert_and_sum(slice); });
     else if (shares_memory())
       transport_.start(bucket, [this](WordRange slice) { sum_and_verify(slice); });
-    else
+    else if (!alone_)
       transport_.start(sums_, bucket, SumType::int32);
   }
 
@@ -161,7 +163,7 @@ class Exact : public Exchange {
     const std::int64_t b = converted_ / kBlock;
     backend_.quantise(sums_.own.data() + converted_, gradients(), (end - converted_) / kBlock,
                       scales_.data() + b, add, maxima_.data() + b,
-                      last ? checksums_.own.data() + b : nullptr);
+                      last && !alone_ ? checksums_.own.data() + b : nullptr);
     converted_ = end;
     store_.slide_gradients(end);
   }
@@ -202,9 +204,7 @@ class Exact : public Exchange {
     if (fixed_.refit_flagged(maxima))
       return Verdict::redo;  // sums may have overflowed, and checksums then differ
     if (tail_.fault() != 0) return Verdict::corrupt;
-    inverse_.resize(blocks());
-    for (std::size_t b = 0; b < inverse_.size(); ++b)
-      inverse_[b] = fixed_.inverse(static_cast<std::int64_t>(b));
+    inverse_ = fixed_.inverses();
     fixed_.refit(maxima);
     return Verdict::commit;
   }
@@ -214,6 +214,7 @@ class Exact : public Exchange {
   ParameterStore& store_;
   Arena sums_;  // fused: also the gradients, each block's sum takes their place
   int rank_;
+  bool alone_;  // a sum of one rank is there already
   bool fused_;
   std::unique_ptr<Buffer> layer_;  // gradients of one layer, until they are converted
   Arena checksums_;                // one a block

@@ -1,7 +1,6 @@
 #include "rondo/nn/model.hpp"
 
 #include "builder.hpp"
-#include "rondo/core/clock.hpp"
 #include "rondo/core/config.hpp"
 #include "rondo/core/error.hpp"
 #include "rondo/core/phase.hpp"
@@ -29,20 +28,21 @@ Model::Model(const ModelOptions& options, std::int64_t inputs, std::int64_t targ
 
 double Model::train_flops() const { return 3 * forward_flops_ - first_flops_; }
 
-void Model::train(Pass& pass, const Batch& batch, real scale, double* losses, double& forward_s) {
+void Model::train(Pass& pass, const Batch& batch, real scale, double* losses, PhaseClock& clock) {
   const std::int64_t rows = batch.inputs.rows;
   for (const LayerPtr& member : members_) {
     pass.workspace.reset();
-    const double begin = now_s();
     enter(Phase::forward);
+    clock.enter(SpanKind::forward, pass.first_sample / pass.samples);
     const Matrix prediction = member->forward(pass, batch.inputs);
-    forward_s += now_s() - begin;
     enter(Phase::backward);
+    clock.enter(SpanKind::backward, pass.first_sample / pass.samples);
     const Matrix gradient = pass.workspace.matrix(rows, outputs_);
     loss_->evaluate(pass.backend, prediction, batch.targets, batch.weights, scale, losses, gradient);
     losses += rows;
     member->backward(pass, gradient, false);
   }
+  clock.stop();
 }
 
 Matrix Model::predict(Pass& pass, Matrix inputs) {

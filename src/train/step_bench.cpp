@@ -25,6 +25,7 @@ class Contender {
     const std::int64_t steps = (turns + 1) * (kBlockSteps + kWarmUp);
     config_.train.max_steps = steps;
     config_.train.balance = false;  // what is measured must not change meanwhile
+    config_.train.log_every = 1;    // the phases of every step
     trainer_ = std::make_unique<Trainer>(config_, *backend_, comm);
     const Assignment mine = trainer_->assigned();
     loader_ = std::make_unique<Loader>(config_.task->dataset(Split::train), trainer_->sampler(), 0, steps,

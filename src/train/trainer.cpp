@@ -47,6 +47,7 @@ Trainer::Trainer(RunConfig& config, Backend& backend, Communicator& comm)
                config.train.global_batch},
       model_(config.model, config.task->inputs(), config.task->targets(), config.task->loss()),
       workspace_(backend),
+      clock_(backend),
       feeder_(backend),
       to_predict_(backend),
       row_losses_(backend, static_cast<std::size_t>(config.train.global_batch * model_.members())) {
@@ -80,8 +81,10 @@ Pass Trainer::pass(bool training) {
           .step = static_cast<std::uint32_t>(steps_done_)};
 }
 
-void Trainer::run_micro_batches(const StepData& data, double scale, StepTimes& times) {
-  const auto count = static_cast<std::int64_t>(data.size());
+void Trainer::run_micro_batches(const StepData& data, double scale) {
+  const auto count = static_cast<std::int64_t>(data.size()), next = steps_done_ + 1;
+  const bool logged = next % config_.train.log_every == 0 || next == config_.train.max_steps;
+  clock_.restart(logged || trace() != nullptr || backend_.reads_host_memory());
   for (std::int64_t i = 0; i < count; ++i) {
     const HostBatch& host = data[static_cast<std::size_t>(i)];
     const Batch batch = feeder_.batch(host);
@@ -90,20 +93,24 @@ void Trainer::run_micro_batches(const StepData& data, double scale, StepTimes& t
     run.first_sample = host.micro_batch * host.rows;
     run.samples = host.rows;
     run.gradients_ready = [&](std::int64_t end) { exchange_->ready(end, i, count); };
-    const double begin = now_s(), hidden = exchange_->times.hidden_s, forward_before = times.forward;
     model_.train(run, batch, static_cast<real>(scale), row_losses_.data() + i * model_.members() * host.rows,
-                 times.forward);
-    const double end = now_s(), forward = times.forward - forward_before;
-    times.backward += end - begin - (exchange_->times.hidden_s - hidden) - forward;
-    note_span(SpanKind::forward, host.micro_batch, begin, begin + forward);
-    note_span(SpanKind::backward, host.micro_batch, begin + forward, end);
+                 clock_);
   }
+}
+
+// After the device was waited for. What the exchange did within backward is counted apart.
+void Trainer::note_phases(StepTimes& times) {
+  clock_.read([&](SpanKind kind, std::int64_t micro_batch, double begin, double end) {
+    (kind == SpanKind::forward ? times.forward : times.backward) += end - begin;
+    note_span(kind, micro_batch, begin, end);
+  });
 }
 
 // One copy from the device a step: each would wait for all work before it.
 void Trainer::collect_losses(const StepData& data, double scale, std::vector<double>& losses) {
   std::vector<double> all(data.size() * static_cast<std::size_t>(model_.members() * batch_rows()));
   row_losses_.get(all);
+  feeder_.finish();
   backend_.check_ids();
   const std::int64_t members = model_.members(), rows = batch_rows();
   const double share = 1.0 / static_cast<double>(members);
@@ -132,9 +139,10 @@ StepResult Trainer::step(const StepData& data, const StepData* ahead, std::uint3
     std::vector<double> losses(static_cast<std::size_t>(config_.train.micro_batches));
     exchange_->begin();
     const double begin = now_s();
-    run_micro_batches(data, scale * loss_scale_.factor(), result.times);
+    run_micro_batches(data, scale * loss_scale_.factor());
     if (ahead != nullptr) feeder_.bring(*ahead);
     collect_losses(data, scale, losses);  // what was queued on a GPU is done now
+    note_phases(result.times);
     enter(Phase::exchange);
     outcome = exchange_->finish({losses, request, static_cast<float>(now_s() - begin)});
     if (outcome.verdict == Verdict::corrupt) {
@@ -178,9 +186,9 @@ StepResult Trainer::step(const StepData& data, const StepData* ahead, std::uint3
   if (sharded()) note_span(SpanKind::share, 0, updated, shared);
   result.times.optimizer = updated - begin;
   result.times.hidden = exchange_->times.hidden_s;
+  if (backend_.reads_host_memory()) result.times.backward -= result.times.hidden;
   result.times.exposed = exchange_->times.exposed_s + (shared - updated);
   result.request = outcome.request;
-  feeder_.finish();
   // In float32 sums depend on who runs what: a run could not be repeated if that followed a clock.
   const bool balances = config_.train.balance && config_.exchange.arithmetic == "exact";
   if (balances && balancer_.observe(outcome.seconds)) result.balance = balancer_.account();

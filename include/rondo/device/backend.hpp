@@ -14,6 +14,7 @@
 #include <string>
 #include <vector>
 
+#include "rondo/core/clock.hpp"
 #include "rondo/core/philox.hpp"
 #include "rondo/device/simd.hpp"
 #include "rondo/device/tensor.hpp"
@@ -58,6 +59,16 @@ class Backend {
   /// FLOP/s that products could reach on this device: by its units and clocks, or measured on registers alone
   /// (CPU, float32). 0 where that is not known.
   virtual double peak_flops(Precision /*operands*/) { return 0; }
+
+  /// Time on the device: restart_clock() forgets all moments; moment() notes when the device gets to what is
+  /// queued next (on another of its streams, where one is given); when() says it in now_s()'s terms, once it
+  /// has been waited for.
+  virtual void restart_clock() { moments_.clear(); }
+  virtual std::size_t moment(void* /*stream*/ = nullptr) {
+    moments_.push_back(now_s());
+    return moments_.size() - 1;
+  }
+  virtual double when(std::size_t moment) { return moments_.at(moment); }
 
   /// Memory aligned to 64 bytes, all zeros already.
   virtual std::unique_ptr<Buffer> allocate(std::size_t bytes) = 0;
@@ -144,6 +155,9 @@ class Backend {
   virtual void sgd(real* w, real* momentum, GradientView g, std::int64_t blocks, const float* block_decay,
                    float rate, float beta, float decay) = 0;
   virtual void average(real* average, const real* w, std::int64_t n, float decay) = 0;
+
+ private:
+  std::vector<double> moments_;  // where calls are done when they return
 };
 
 /// By the names that `train.precision` has.

@@ -23,8 +23,8 @@ class FixedPoint {
   std::int64_t blocks() const { return static_cast<std::int64_t>(exponents_.size()); }
   /// 2^s of every block, what gradients are multiplied by.
   const float* scales() const { return scales_.data(); }
-  /// 2^-s of a block.
-  float inverse(std::int64_t block) const;
+  /// 2^-s of every block.
+  const std::vector<float>& inverses() const { return inverses_; }
 
   /// Does some micro-batch exceed its share of int32 in this block? `bits`: of its largest |g|, finite. A
   /// property of micro-batches, never of a rank's sum, so that it is the same for any number of ranks.
@@ -43,8 +43,9 @@ class FixedPoint {
   int exponent_for(float largest) const;
   std::vector<BlockSpan> tensors_;
   std::int64_t limit_;  // of one micro-batch's |q|
+  float too_large_;     // the least |g| * 2^s that does not round to within it
   std::vector<std::int16_t> exponents_;
-  std::vector<float> scales_;
+  std::vector<float> scales_, inverses_;
 };
 
 }  // namespace rondo

@@ -3,6 +3,7 @@
 
 #include <string>
 
+#include "rondo/device/phase_clock.hpp"
 #include "rondo/nn/layer.hpp"
 #include "rondo/nn/loss.hpp"
 
@@ -35,8 +36,8 @@ class Model {
 
   /// Forward and backward. Gradients of scale * (sum of the rows' losses) go to the store; every member
   /// trains as it would alone. `losses`: every member's loss of every row, [members, rows], device memory.
-  /// `forward_s`: adds seconds spent in forward.
-  void train(Pass& pass, const Batch& batch, real scale, double* losses, double& forward_s);
+  /// `clock`: gets a lap of forward and one of backward for every member.
+  void train(Pass& pass, const Batch& batch, real scale, double* losses, PhaseClock& clock);
   /// The members' mean prediction, [samples, outputs], in the workspace.
   Matrix predict(Pass& pass, Matrix inputs);
 

@@ -12,8 +12,9 @@
 
 namespace rondo {
 
-/// Seconds of one step by phase. `hidden`: converting and summing while backward went on; `exposed`:
-/// waiting for sums and decisions when there was nothing left to compute.
+/// Seconds of one step by phase; forward and backward on the device, and only of steps that are logged where
+/// work is queued. `hidden`: converting and summing while backward went on (where work is queued: queueing
+/// that); `exposed`: waiting for sums and decisions when there was nothing left to compute.
 struct StepTimes {
   double data = 0, forward = 0, backward = 0, hidden = 0, exposed = 0, optimizer = 0;
   double total() const { return data + forward + backward + hidden + exposed + optimizer; }
@@ -71,7 +72,8 @@ class Trainer {
 
  private:
   void collect(real* arena);
-  void run_micro_batches(const StepData& data, double scale, StepTimes& times);
+  void run_micro_batches(const StepData& data, double scale);
+  void note_phases(StepTimes& times);
   void collect_losses(const StepData& data, double scale, std::vector<double>& losses);
   Pass pass(bool training);
   std::vector<float> predict_piece(std::span<const float> inputs, std::int64_t rows);
@@ -85,6 +87,7 @@ class Trainer {
   Sampler sampler_;
   Model model_;
   Workspace workspace_;
+  PhaseClock clock_;
   Feeder feeder_;
   DeviceView to_predict_;
   DeviceArray<double> row_losses_;  // of this rank's micro-batches, at most all: [micro-batch, member, row]

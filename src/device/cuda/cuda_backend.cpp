@@ -1,8 +1,11 @@
 #include "cuda_backend.hpp"
 
+#include <cstring>
+
 #include "kernels/launch.hpp"
 #include "peak.hpp"
 #include "probe.hpp"
+#include "rondo/core/clock.hpp"
 #include "rondo/core/error.hpp"
 
 namespace rondo {
@@ -67,6 +70,24 @@ double CudaBackend::peak_flops(Precision operands) {
   return rondo::peak_flops(device, operands);
 }
 
+// The stream of uploads is idle between steps, so nothing that is timed waits for this.
+void CudaBackend::restart_clock() {
+  moments_noted_ = 0;
+  anchor_.record(uploads_);
+  anchor_.wait();
+  anchored_at_ = now_s();
+}
+
+std::size_t CudaBackend::moment(void* stream) {
+  if (moments_noted_ == moments_.size()) moments_.push_back(std::make_unique<Event>(Event::Kind::timed));
+  moments_[moments_noted_]->record(stream == nullptr ? stream_ : static_cast<cudaStream_t>(stream));
+  return moments_noted_++;
+}
+
+double CudaBackend::when(std::size_t moment) {
+  return anchored_at_ + moments_.at(moment)->seconds_since(anchor_);
+}
+
 std::unique_ptr<Buffer> CudaBackend::allocate(std::size_t bytes) {
   return std::make_unique<DeviceBuffer>(bytes, stream_);
 }
@@ -79,8 +100,11 @@ void CudaBackend::copy_in(void* device, const void* host, std::size_t bytes) {
 }
 void CudaBackend::copy_out(void* host, const void* device, std::size_t bytes) {
   if (bytes == 0) return;
-  check(cudaMemcpyAsync(host, device, bytes, cudaMemcpyDeviceToHost, stream_), "copying from the GPU");
+  // Into pageable memory the driver would copy twice as well, and slower.
+  void* const to = bytes <= kSmallCopy ? results_.need(bytes, stream_) : host;
+  check(cudaMemcpyAsync(to, device, bytes, cudaMemcpyDeviceToHost, stream_), "copying from the GPU");
   stream_.wait();
+  if (to != host) std::memcpy(host, to, bytes);
 }
 void CudaBackend::upload(void* device, const void* host, std::size_t bytes) {
   if (bytes == 0) return;

@@ -22,6 +22,9 @@ class CudaBackend : public Backend {
   void* stream() override { return stream_; }
   std::string why_not(Precision precision) override;
   double peak_flops(Precision operands) override;
+  void restart_clock() override;
+  std::size_t moment(void* stream) override;
+  double when(std::size_t moment) override;
   std::unique_ptr<Buffer> allocate(std::size_t bytes) override;
   void copy_in(void* device, const void* host, std::size_t bytes) override;
   void copy_out(void* host, const void* device, std::size_t bytes) override;
@@ -76,13 +79,17 @@ class CudaBackend : public Backend {
   Products products_;
   Stream uploads_;
   Event uploaded_;
+  Event anchor_{Event::Kind::timed};  // was reached when now_s() was anchored_at_
+  double anchored_at_ = 0;
+  std::vector<std::unique_ptr<Event>> moments_;  // kept, those before moments_noted_ are in use
+  std::size_t moments_noted_ = 0;
   PinnedMemory host_memory_;
   Staging copied_, quantiles_;  // tables of a step, the quantiles of the last loss
   std::vector<float> last_quantiles_;
   const float* quantiles_on_card_ = nullptr;
   PinnedResult first_wrong_;                 // see kernels/embedding.cu
   std::vector<std::int64_t> embedded_rows_;  // of the table of each embedding since check_ids
-  Memory scratch_{Memory::Kind::device};
+  Memory scratch_{Memory::Kind::device}, results_{Memory::Kind::pinned};
 };
 
 }  // namespace rondo

@@ -22,9 +22,17 @@ Stream::Stream() { check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocki
 Stream::~Stream() { cudaStreamDestroy(stream_); }
 void Stream::wait() const { check(cudaStreamSynchronize(stream_), "waiting for the GPU"); }
 
-Event::Event() { check(cudaEventCreateWithFlags(&event_, cudaEventDisableTiming), "creating an event"); }
+Event::Event(Kind kind) {
+  check(cudaEventCreateWithFlags(&event_, kind == Kind::timed ? cudaEventDefault : cudaEventDisableTiming),
+        "creating an event");
+}
 Event::~Event() { cudaEventDestroy(event_); }
-void Event::record(const Stream& stream) { check(cudaEventRecord(event_, stream), "recording an event"); }
+void Event::record(cudaStream_t stream) { check(cudaEventRecord(event_, stream), "recording an event"); }
+double Event::seconds_since(const Event& earlier) const {
+  float milliseconds = 0;
+  check(cudaEventElapsedTime(&milliseconds, earlier.event_, event_), "reading the time of an event");
+  return 1e-3 * static_cast<double>(milliseconds);
+}
 void Event::wait() const { check(cudaEventSynchronize(event_), "waiting for the GPU"); }
 void Event::order_before(const Stream& stream) const {
   check(cudaStreamWaitEvent(stream, event_, 0), "ordering two streams");

@@ -26,13 +26,15 @@ class Stream {
 /// A point in a stream's work.
 class Event {
  public:
-  Event();
+  enum class Kind { order, timed };
+  explicit Event(Kind kind = Kind::order);
   ~Event();
   Event(const Event&) = delete;
   Event& operator=(const Event&) = delete;
-  void record(const Stream& stream);
-  void wait() const;                              ///< the host, until what was recorded is done
-  void order_before(const Stream& stream) const;  ///< what is queued there next waits for it
+  void record(cudaStream_t stream);
+  double seconds_since(const Event& earlier) const;  ///< both timed and done
+  void wait() const;                                 ///< the host, until what was recorded is done
+  void order_before(const Stream& stream) const;     ///< what is queued there next waits for it
 
  private:
   cudaEvent_t event_ = nullptr;
