@@ -33,6 +33,7 @@ void copy_text(char (&to)[n], const std::string& text) {
 struct Watchdog::Impl {
   const std::string run_directory;
   const double floor_s;
+  const bool evicts;
   HeartbeatFile file;
   Beat beat;
   PhaseLimits limits;
@@ -42,6 +43,7 @@ struct Watchdog::Impl {
   struct Peer {
     std::uint32_t count = 0;
     double silent_s = 0;
+    bool lost = false;
   };
   std::vector<Peer> peers;
   bool waits = false;  // said that this rank waits for another
@@ -52,9 +54,10 @@ struct Watchdog::Impl {
   std::thread thread;
 
   Impl(const WatchdogOptions& options, const std::string& directory, const std::string& log, int rank,
-       int ranks)
+       int ranks, bool evicts_)
       : run_directory(directory),
         floor_s(options.floor_s),
+        evicts(evicts_),
         file(directory, rank),
         limits(options.floor_s),
         notes(log, file, beat),
@@ -86,7 +89,7 @@ struct Watchdog::Impl {
       limits.learn(beat.position(), beat.here_s, Position::of(word));
       beat.word = word;
       beat.here_s = 0;
-      std::ranges::fill(peers, Peer{});
+      for (Peer& peer : peers) peer = {0, 0, peer.lost};
       waits = false;
     } else {
       beat.here_s += seconds;
@@ -100,9 +103,9 @@ struct Watchdog::Impl {
   void look_for_laggard(double seconds) {
     std::optional<Beat> behind;
     for (int r = 0; r < beat.ranks; ++r) {
-      const auto other = r == beat.rank ? std::nullopt : read_beat(run_directory, r);
-      if (!other || other->job != beat.job) continue;
       Peer& peer = peers[static_cast<std::size_t>(r)];
+      const auto other = r == beat.rank || peer.lost ? std::nullopt : read_beat(run_directory, r);
+      if (!other || other->job != beat.job) continue;
       peer.silent_s = other->count == peer.count ? peer.silent_s + seconds : 0;
       peer.count = other->count;
       if (other->position().progress() < (behind ? *behind : beat).position().progress()) behind = other;
@@ -113,7 +116,12 @@ struct Watchdog::Impl {
                              beat.who(), beat.here_s, beat.where(), beat.limit_s));
     if (!behind) return;
     const std::string laggard = fmt::format("{} in {}", behind->who(), behind->where());
-    if (too_long && peers[static_cast<std::size_t>(behind->rank)].silent_s > floor_s)
+    const bool silent = peers[static_cast<std::size_t>(behind->rank)].silent_s > floor_s;
+    if (too_long && silent && evicts && std::string_view(behind->scope) == beat.scope) {
+      log_line(fmt::format("watchdog: {} gives no sign of life: killed", laggard));
+      return Process(behind->pid).send(SIGKILL);
+    }
+    if (too_long && silent)
       return die(
           fmt::format("{} gives no sign of life: {} ends itself in {}", laggard, beat.who(), beat.where()));
     if (!waits)
@@ -132,8 +140,8 @@ struct Watchdog::Impl {
 };
 
 Watchdog::Watchdog(const WatchdogOptions& options, const std::string& run_directory, const std::string& log,
-                   int rank, int ranks)
-    : impl_(std::make_unique<Impl>(options, run_directory, log, rank, ranks)) {
+                   int rank, int ranks, bool evicts)
+    : impl_(std::make_unique<Impl>(options, run_directory, log, rank, ranks, evicts)) {
   if (std::getenv("OMPI_COMM_WORLD_SIZE") != nullptr) prctl(PR_SET_PDEATHSIG, SIGKILL);
   impl_->thread = std::thread([this] { impl_->loop(); });
 }
@@ -151,6 +159,11 @@ void Watchdog::began_at(std::int64_t step) {
   const std::lock_guard lock(impl_->mutex);
   impl_->beat.first_step = step;
   impl_->limits.began_at(step);
+}
+
+void Watchdog::lost(std::span<const int> ranks) {
+  const std::lock_guard lock(impl_->mutex);
+  for (const int rank : ranks) impl_->peers[static_cast<std::size_t>(rank)].lost = true;
 }
 
 void Watchdog::end(Ending ending, int code) {

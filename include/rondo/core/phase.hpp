@@ -15,6 +15,7 @@ namespace rondo {
 /// counts as step n, as its checkpoint does.
 enum class Phase : std::uint8_t {
   starting,
+  recovery,  ///< after the loss of a rank, until the step in flight is begun again
   evaluation,
   checkpoint,
   loading,
@@ -26,7 +27,7 @@ enum class Phase : std::uint8_t {
   sharing,  ///< fetching what other ranks updated
   leaving   ///< trained; reporting and going
 };
-inline constexpr int kPhases = 11;
+inline constexpr int kPhases = 12;
 std::string_view name_of(Phase phase);
 std::optional<Phase> phase_of(std::string_view name);
 
