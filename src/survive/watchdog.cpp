@@ -101,33 +101,37 @@ struct Watchdog::Impl {
   }
 
   void look_for_laggard(double seconds) {
+    const bool too_long = beat.here_s > beat.limit_s;
     std::optional<Beat> behind;
     for (int r = 0; r < beat.ranks; ++r) {
       Peer& peer = peers[static_cast<std::size_t>(r)];
       const auto other = r == beat.rank || peer.lost ? std::nullopt : read_beat(run_directory, r);
       if (!other || other->job != beat.job) continue;
+      if (evicts && here(*other) && Process(other->pid).ended()) continue;  // the others will learn of it
       peer.silent_s = other->count == peer.count ? peer.silent_s + seconds : 0;
       peer.count = other->count;
+      if (evicts && here(*other) && too_long && peer.silent_s > floor_s) {
+        log_line(
+            fmt::format("watchdog: {} in {} gives no sign of life: killed", other->who(), other->where()));
+        Process(other->pid).send(SIGKILL);
+        continue;
+      }
       if (other->position().progress() < (behind ? *behind : beat).position().progress()) behind = other;
     }
-    const bool too_long = beat.here_s > beat.limit_s;
     if (!behind && too_long)
       return die(fmt::format("{} has made no progress for {:.1f} s in {} (limit {:.1f} s): ends itself",
                              beat.who(), beat.here_s, beat.where(), beat.limit_s));
     if (!behind) return;
     const std::string laggard = fmt::format("{} in {}", behind->who(), behind->where());
-    const bool silent = peers[static_cast<std::size_t>(behind->rank)].silent_s > floor_s;
-    if (too_long && silent && evicts && std::string_view(behind->scope) == beat.scope) {
-      log_line(fmt::format("watchdog: {} gives no sign of life: killed", laggard));
-      return Process(behind->pid).send(SIGKILL);
-    }
-    if (too_long && silent)
+    if (too_long && peers[static_cast<std::size_t>(behind->rank)].silent_s > floor_s)
       return die(
           fmt::format("{} gives no sign of life: {} ends itself in {}", laggard, beat.who(), beat.where()));
     if (!waits)
       log_line(fmt::format("in {} for {:.1f} s, waiting for {}", beat.where(), beat.here_s, laggard));
     waits = true;
   }
+
+  bool here(const Beat& other) const { return std::string_view(other.scope) == beat.scope; }
 
   void die(const std::string& why) {
     beat.ending = Ending::hung;

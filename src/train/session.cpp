@@ -211,6 +211,7 @@ class Session {
     log_line(fmt::format("{}; recovering", loss.what()));
     for (;;) try {
         enter(Phase::recovery);
+        enter(Phase::regrouping);
         const std::vector<int> lost = comm_.recover();
         fruitless_ = lost.empty() ? fruitless_ + 1 : 0;
         if (fruitless_ >= kFruitless) throw Error(fmt::format("no rank is lost, but: {}", loss.what()));

@@ -15,7 +15,6 @@ namespace rondo {
 /// counts as step n, as its checkpoint does.
 enum class Phase : std::uint8_t {
   starting,
-  recovery,  ///< after the loss of a rank, until the step in flight is begun again
   evaluation,
   checkpoint,
   loading,
@@ -24,10 +23,12 @@ enum class Phase : std::uint8_t {
   exchange,      ///< waiting for sums of gradients
   control_word,  ///< the step's common decision
   optimizer,
-  sharing,  ///< fetching what other ranks updated
-  leaving   ///< trained; reporting and going
+  sharing,     ///< fetching what other ranks updated
+  recovery,    ///< a loss was noticed; whoever still has to notice it is behind
+  regrouping,  ///< waiting for the other survivors, until the step in flight begins again
+  leaving      ///< trained; reporting and going
 };
-inline constexpr int kPhases = 12;
+inline constexpr int kPhases = 13;
 std::string_view name_of(Phase phase);
 std::optional<Phase> phase_of(std::string_view name);
 
