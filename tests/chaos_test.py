@@ -87,7 +87,7 @@ class InJob:
     def outages(folder, attempts):
         """From each death, as the dead rank's log has it, until a survivor has done the step again."""
         deaths, done = [], []
-        for log in (folder / "logs").iterdir():
+        for log in (folder / "logs").glob("*.log"):
             for line in log.read_text().splitlines():
                 if re.search(f" chaos: ({'|'.join(DEATHS)}) in ", line):
                     deaths.append(datetime.fromisoformat(line.split()[0]))
@@ -134,10 +134,10 @@ def one(mode, trial, config, folder, whole):
     try:
         result = mode.start(config, folder, trial["chaos"]).result(mode.deadline)
     except AssertionError as hung:
-        return trial | {"good": False, "restarts": 0, "seconds": mode.deadline, "outages": [], "text": str(hung)}
+        return trial | {"good": False, "code": -1, "restarts": 0, "seconds": mode.deadline, "outages": [], "text": str(hung)}
     attempts = attempts_of(folder)
     good = result.code in mode.codes(trial) and run("inspect", folder, "--digest").text.strip() == whole
-    return trial | {"good": good, "restarts": mode.recoveries(attempts), "seconds": time.monotonic() - begin,
+    return trial | {"good": good, "code": result.code, "restarts": mode.recoveries(attempts), "seconds": time.monotonic() - begin,
                     "outages": mode.outages(folder, attempts), "text": "" if good else result.text}
 
 

@@ -10,6 +10,7 @@
 #include <cstdlib>
 #include <mutex>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "crash_notes.hpp"
@@ -43,7 +44,7 @@ struct Watchdog::Impl {
   struct Peer {
     std::uint32_t count = 0;
     double silent_s = 0;
-    bool lost = false;
+    bool dead = false, lost = false;  // lost: and the others have gone on without it
   };
   std::vector<Peer> peers;
   bool waits = false;  // said that this rank waits for another
@@ -89,7 +90,7 @@ struct Watchdog::Impl {
       limits.learn(beat.position(), beat.here_s, Position::of(word));
       beat.word = word;
       beat.here_s = 0;
-      for (Peer& peer : peers) peer = {0, 0, peer.lost};
+      for (Peer& peer : peers) peer = {0, 0, peer.dead, peer.lost};
       waits = false;
     } else {
       beat.here_s += seconds;
@@ -101,23 +102,27 @@ struct Watchdog::Impl {
   }
 
   void look_for_laggard(double seconds) {
-    const bool too_long = beat.here_s > beat.limit_s;
     std::optional<Beat> behind;
     for (int r = 0; r < beat.ranks; ++r) {
       Peer& peer = peers[static_cast<std::size_t>(r)];
       const auto other = r == beat.rank || peer.lost ? std::nullopt : read_beat(run_directory, r);
       if (!other || other->job != beat.job) continue;
-      if (evicts && here(*other) && Process(other->pid).ended()) continue;  // the others will learn of it
+      if (evicts && here(*other) && Process(other->pid).ended()) {
+        if (!std::exchange(peer.dead, true)) beat.here_s = 0;  // time for the recovery
+        continue;
+      }
       peer.silent_s = other->count == peer.count ? peer.silent_s + seconds : 0;
       peer.count = other->count;
-      if (evicts && here(*other) && too_long && peer.silent_s > floor_s) {
+      if (evicts && here(*other) && beat.here_s > beat.limit_s && peer.silent_s > floor_s) {
         log_line(
             fmt::format("watchdog: {} in {} gives no sign of life: killed", other->who(), other->where()));
         Process(other->pid).send(SIGKILL);
+        beat.here_s = 0;
         continue;
       }
       if (other->position().progress() < (behind ? *behind : beat).position().progress()) behind = other;
     }
+    const bool too_long = beat.here_s > beat.limit_s;
     if (!behind && too_long)
       return die(fmt::format("{} has made no progress for {:.1f} s in {} (limit {:.1f} s): ends itself",
                              beat.who(), beat.here_s, beat.where(), beat.limit_s));
