@@ -51,7 +51,7 @@ class ByLaunch:
                      int(other == rank))
 
     @staticmethod
-    def outages(folder, attempts):
+    def outages(trial, folder, attempts):
         return [a["outage_s"] for a in attempts if a["outage_s"] >= 0]
 
     @staticmethod
@@ -84,9 +84,11 @@ class InJob:
         return f"rank={other},step={step},phase={phase},fault={kind}"
 
     @staticmethod
-    def outages(folder, attempts):
+    def outages(trial, folder, attempts):
         """From each death, as the dead rank's log has it, until a survivor has done the step again."""
         deaths, done = [], []
+        if re.search("stop|hang", trial["chaos"]):  # then the watchdog's patience counts
+            return []
         for log in (folder / "logs").glob("*.log"):
             for line in log.read_text().splitlines():
                 if re.search(f" chaos: ({'|'.join(DEATHS)}) in ", line):
@@ -138,7 +140,7 @@ def one(mode, trial, config, folder, whole):
     attempts = attempts_of(folder)
     good = result.code in mode.codes(trial) and run("inspect", folder, "--digest").text.strip() == whole
     return trial | {"good": good, "code": result.code, "restarts": mode.recoveries(attempts), "seconds": time.monotonic() - begin,
-                    "outages": mode.outages(folder, attempts), "text": "" if good else result.text}
+                    "outages": mode.outages(trial, folder, attempts), "text": "" if good else result.text}
 
 
 def table(done, what):

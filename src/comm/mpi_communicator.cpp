@@ -9,6 +9,7 @@
 
 #include "mpi_settings.hpp"
 #include "rondo/core/error.hpp"
+#include "rondo/core/phase.hpp"
 #include "ulfm.hpp"
 
 namespace rondo {
@@ -126,6 +127,7 @@ void MpiCommunicator::check_usable() const {
 }
 
 void MpiCommunicator::look_round(const Patience& patience, const std::function<std::string()>& what) {
+  note_wait();
   const int dead = peers_ == nullptr ? -1 : peers_->first_dead();
   if (dead < 0 && !patience.expired()) return look_for_revocation();
   failed_ = true;

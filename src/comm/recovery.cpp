@@ -12,6 +12,7 @@
 
 #include "mpi_communicator.hpp"
 #include "rondo/core/error.hpp"
+#include "rondo/core/phase.hpp"
 #include "ulfm.hpp"
 
 namespace rondo {
@@ -44,8 +45,10 @@ bool MpiCommunicator::agree(bool mine) {
     const int code = MPI_Test(&request, &done, MPI_STATUS_IGNORE);
     if (ulfm::is_loss(code)) break;
     mpi_check(code, "MPIX_Comm_iagree");
-    RONDO_CHECK(done != 0 || !patience.pause() || !patience.expired(),
-                "waited {:.1f} s for all ranks to vote: a rank is stuck", patience.waited());
+    if (done != 0 || !patience.pause()) continue;
+    note_wait();
+    RONDO_CHECK(!patience.expired(), "waited {:.1f} s for all ranks to vote: a rank is stuck",
+                patience.waited());
   }
   return flag != 0;
 }
@@ -57,7 +60,7 @@ void MpiCommunicator::commit() {
 }
 
 void MpiCommunicator::look_for_revocation() {
-  if (!recovers()) return;
+  if (!recovers() || comm_ == MPI_COMM_NULL) return;
   int there = 0;
   mpi_check(MPI_Iprobe(MPI_ANY_SOURCE, kNoTag, comm_, &there, MPI_STATUS_IGNORE), "MPI_Iprobe");
 }

@@ -47,6 +47,7 @@ struct Watchdog::Impl {
     bool dead = false, lost = false;  // lost: and the others have gone on without it
   };
   std::vector<Peer> peers;
+  std::uint32_t looks = 0;
   bool waits = false;  // said that this rank waits for another
 
   std::mutex mutex;  // guards `beat` and what follows
@@ -95,6 +96,8 @@ struct Watchdog::Impl {
     } else {
       beat.here_s += seconds;
     }
+    const std::uint32_t before = std::exchange(looks, looks_round.load(std::memory_order_relaxed));
+    beat.waits = looks != before ? 1 : 0;
     beat.limit_s = limits.limit_s(beat.position().phase);
     ++beat.count;
     file.write(beat);
@@ -120,7 +123,7 @@ struct Watchdog::Impl {
         beat.here_s = 0;
         continue;
       }
-      if (other->position().progress() < (behind ? *behind : beat).position().progress()) behind = other;
+      if (other->standing() < (behind ? *behind : beat).standing()) behind = other;
     }
     const bool too_long = beat.here_s > beat.limit_s;
     if (!behind && too_long)

@@ -58,6 +58,13 @@ inline void move_to(std::uint64_t word) {
 }
 }  // namespace detail
 
+/// Whoever waits for other ranks counts that up about once a millisecond: so it is known from a rank that
+/// hangs in the same phase.
+inline std::atomic<std::uint32_t> looks_round{0};
+inline void note_wait() {
+  looks_round.store(looks_round.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+}
+
 inline std::uint64_t position_word() { return detail::position.load(std::memory_order_relaxed); }
 
 /// The next step begins, or training does at this one.
