@@ -1,104 +1,185 @@
-"""Chaos: ranks are killed, stopped, crashed, ended, hung or slowed at chosen moments of a launched run. Every trial must
-finish with the digest of a run to which nothing happened.
+"""Chaos: ranks are killed, stopped, crashed, ended, hung or slowed at chosen moments of a run. Every trial must finish with
+the digest of a run to which nothing happened.
 
-    chaos_test.py [--trials 8] [--seed 1] [--json]      # a table at the end; exit code 1 if any trial went wrong
+    chaos_test.py [--in-job] [--trials 8] [--seed 1] [--json]   # a table at the end; exit code 1 if any trial went wrong
 
-Trials go round the faults, the phases, the ranks and one or two victims, so that a small number is a sample of each;
-the seed chooses steps and what meets what."""
+`rondo launch` starts the job again; with --in-job, for Open MPI 5, survivors go on without the dead. Trials go round the
+faults, the phases, the ranks and one or two victims, so that a small number is a sample of each; the seed chooses steps
+and what meets what."""
 
 import argparse
 import itertools
 import json
 import random
+import re
 import shutil
 import statistics
 import sys
 import tempfile
 import time
+from datetime import datetime
 from pathlib import Path
 
-from rondo_testing import TINY, Started, run, write_config
+from rondo_testing import TINY, ULFM, Started, has_ulfm, run, write_config
 
 FAULTS = ["kill", "stop", "segv", "exit", "slow", "hang"]
-PHASES = ["starting", "loading", "forward", "backward", "bucket", "exchange", "control_word", "optimizer", "sharing",
-          "checkpoint", "evaluation"]
-RANKS = 3
-STEPS, EVERY = 1200, 40
-RUN = TINY | {"train.max_steps": STEPS, "train.log_every": 200, "checkpoint.every_steps": EVERY, "train.eval_every": 200,
+DEATHS = ["kill", "segv", "exit"]
+PHASES = ["loading", "forward", "backward", "bucket", "exchange", "control_word", "optimizer", "sharing", "checkpoint",
+          "evaluation"]
+EVERY, EVALUATE = 40, 200
+RUN = TINY | {"train.log_every": 200, "checkpoint.every_steps": EVERY, "train.eval_every": EVALUATE,
               "recovery.watchdog_s": 1.0, "exchange.bucket_bytes": 16384}
 
 
-def fault(chance, kind, phase, rank, attempt):
+class ByLaunch:
+    ranks, steps, phases, deadline = 3, 1200, ["starting"] + PHASES, 90
+
+    @staticmethod
+    def codes(trial):
+        return [0]
+
+    @staticmethod
+    def start(config, folder, chaos):
+        return Started(["launch", "-n", ByLaunch.ranks, "--mpirun", "--oversubscribe --bind-to none", "--", "train",
+                        config, "--run-dir", folder], env={"RONDO_CHAOS": chaos})
+
+    @staticmethod
+    def second(chance, first, rank):
+        """Another rank in the same attempt, or any rank in the restart: a fault during recovery."""
+        other = chance.randrange(ByLaunch.ranks)
+        return fault(chance, ByLaunch, chance.choice(FAULTS), chance.choice(ByLaunch.phases), other,
+                     int(other == rank))
+
+    @staticmethod
+    def outages(trial, folder, attempts):
+        return [a["outage_s"] for a in attempts if a["outage_s"] >= 0]
+
+    @staticmethod
+    def recoveries(attempts):
+        return len(attempts) - 1
+
+
+class InJob:
+    ranks, steps, phases, deadline = 4, 600, PHASES, 40
+
+    @staticmethod
+    def codes(trial):
+        """mpirun passes on the code of a rank that left with one, however the others ended."""
+        return [0, 3] if "fault=exit" in trial["chaos"] else [0]
+
+    @staticmethod
+    def start(config, folder, chaos):
+        return Started(["train", config, "--run-dir", folder], ranks=InJob.ranks, mpirun=ULFM,
+                       env={"RONDO_CHAOS": chaos})
+
+    @staticmethod
+    def second(chance, first, rank):
+        """Another rank: somewhere, or at the same step, or while the others recover from the first."""
+        other = (rank + chance.randrange(1, InJob.ranks)) % InJob.ranks
+        kind, how = chance.choice(FAULTS), chance.randrange(3)
+        if how == 0:
+            return fault(chance, InJob, kind, chance.choice(InJob.phases), other)
+        step = re.search(r"step=(\d+)", first)[1]
+        phase = "recovery" if how == 1 else chance.choice(["loading", "forward", "backward", "exchange"])
+        return f"rank={other},step={step},phase={phase},fault={kind}"
+
+    @staticmethod
+    def outages(trial, folder, attempts):
+        """From each death, as the dead rank's log has it, until a survivor has done the step again."""
+        deaths, done = [], []
+        if re.search("stop|hang", trial["chaos"]):  # then the watchdog's patience counts
+            return []
+        for log in (folder / "logs").glob("*.log"):
+            for line in log.read_text().splitlines():
+                if re.search(f" chaos: ({'|'.join(DEATHS)}) in ", line):
+                    deaths.append(datetime.fromisoformat(line.split()[0]))
+                if "step done again after" in line:
+                    done.append(datetime.fromisoformat(line.split()[0]))
+        return [min((end - death).total_seconds() for end in done if end >= death)
+                for death in deaths if any(end >= death for end in done)]
+
+    @staticmethod
+    def recoveries(attempts):
+        return len(attempts)
+
+
+def fault(chance, mode, kind, phase, rank, attempt=0):
     """One fault as RONDO_CHAOS wants it, at a step at which its phase comes by."""
-    step = {"checkpoint": chance.randrange(1, STEPS // EVERY) * EVERY, "starting": 0,
-            "evaluation": chance.randrange(1, 6) * 200}.get(phase, chance.randrange(10, STEPS - 10))
+    step = {"checkpoint": chance.randrange(1, mode.steps // EVERY) * EVERY, "starting": 0,
+            "evaluation": chance.randrange(1, mode.steps // EVALUATE) * EVALUATE}.get(
+                phase, chance.randrange(10, mode.steps - 10))
     where = f"phase=backward,bucket={chance.randrange(1, 4)}" if phase == "bucket" else f"phase={phase}"
     return f"rank={rank},step={step},{where},fault={kind},attempt={attempt}"
 
 
-def trials(count, seed):
+def trials(mode, count, seed):
     """What happens in each trial: fault, phase, rank and whether there is a second victim take turns."""
     chance = random.Random(seed)
-    orders = [chance.sample(values, len(values)) for values in (FAULTS, PHASES, list(range(RANKS)), [1, 2])]
+    orders = [chance.sample(values, len(values)) for values in (FAULTS, mode.phases, list(range(mode.ranks)), [1, 2])]
     for faults, phases, ranks, victims in itertools.islice(zip(*map(itertools.cycle, orders)), count):
         # Lengths without a common divisor would walk through everything by themselves; these need a nudge.
         if chance.random() < 0.5:
-            ranks = chance.randrange(RANKS)
-        plan = [fault(chance, faults, phases, ranks, 0)]
-        if victims == 2:  # another rank in the same attempt, or any rank in the restart: a fault during recovery
-            other = chance.randrange(RANKS)
-            plan.append(fault(chance, chance.choice(FAULTS), chance.choice(PHASES), other, int(other == ranks)))
+            ranks = chance.randrange(mode.ranks)
+        plan = [fault(chance, mode, faults, phases, ranks)]
+        if victims == 2:
+            plan.append(mode.second(chance, plan[0], ranks))
         yield {"fault": faults, "phase": phases, "rank": ranks, "victims": victims, "chaos": ";".join(plan)}
 
 
 def attempts_of(folder):
-    return [json.loads(line) for line in (folder / "attempts.jsonl").read_text().splitlines()]
+    path = folder / "attempts.jsonl"
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
 
-def one(trial, config, folder, whole):
+def one(mode, trial, config, folder, whole):
     begin = time.monotonic()
-    started = Started(["launch", "-n", RANKS, "--mpirun", "--oversubscribe --bind-to none", "--", "train", config,
-                       "--run-dir", folder], env={"RONDO_CHAOS": trial["chaos"]})
-    result = started.result(90)
+    try:
+        result = mode.start(config, folder, trial["chaos"]).result(mode.deadline)
+    except AssertionError as hung:
+        return trial | {"good": False, "code": -1, "restarts": 0, "seconds": mode.deadline, "outages": [], "text": str(hung)}
     attempts = attempts_of(folder)
-    good = result.code == 0 and run("inspect", folder, "--digest").text.strip() == whole
-    return trial | {"good": good, "restarts": len(attempts) - 1, "seconds": time.monotonic() - begin,
-                    "outages": [a["outage_s"] for a in attempts if a["outage_s"] >= 0],
-                    "what": attempts[0]["what"], "text": "" if good else result.text}
+    good = result.code in mode.codes(trial) and run("inspect", folder, "--digest").text.strip() == whole
+    return trial | {"good": good, "code": result.code, "restarts": mode.recoveries(attempts), "seconds": time.monotonic() - begin,
+                    "outages": mode.outages(trial, folder, attempts), "text": "" if good else result.text}
 
 
-def table(done):
-    lines = [f"{'trial':>5}  {'fault':<6} {'phase':<13} {'rank':>4} {'victims':>7} {'restarts':>8} {'outage,s':>9} "
+def table(done, what):
+    lines = [f"{'trial':>5}  {'fault':<6} {'phase':<13} {'rank':>4} {'victims':>7} {'recovered':>9} {'outage,s':>9} "
              f"{'run,s':>6}  digest"]
     for i, trial in enumerate(done):
         worst = f"{max(trial['outages']):.2f}" if trial["outages"] else "-"
         lines.append(f"{i:>5}  {trial['fault']:<6} {trial['phase']:<13} {trial['rank']:>4} {trial['victims']:>7} "
-                     f"{trial['restarts']:>8} {worst:>9} {trial['seconds']:>6.1f}  {'same' if trial['good'] else 'WRONG'}")
+                     f"{trial['restarts']:>9} {worst:>9} {trial['seconds']:>6.1f}  {'same' if trial['good'] else 'WRONG'}")
     outages = [s for trial in done for s in trial["outages"]]
     lines.append(f"{sum(t['good'] for t in done)} of {len(done)} finished with the failure-free digest, "
-                 f"{sum(t['restarts'] for t in done)} restarts")
+                 f"{sum(t['restarts'] for t in done)} recoveries")
     if outages:
-        lines.append(f"from the end of the job to its first new step: median {statistics.median(outages):.2f} s, "
-                     f"max {max(outages):.2f} s")
+        rare = sorted(outages)[min(len(outages) - 1, int(0.99 * len(outages)))]
+        lines.append(f"from {len(outages)} {what} to the first new step: median {statistics.median(outages):.3f} s, "
+                     f"p99 {rare:.3f} s, max {max(outages):.3f} s")
     return "\n".join(lines)
 
 
 def main():
     parser = argparse.ArgumentParser(epilog="Example: scripts/chaos --trials 50 --seed 1")
+    parser.add_argument("--in-job", action="store_true", help="recovery in the job: mpirun --with-ft ulfm, no launch")
     parser.add_argument("--trials", type=int, default=8, help="how many (default: 8)")
     parser.add_argument("--seed", type=int, default=1, help="chooses what meets what (default: 1)")
     parser.add_argument("--json", action="store_true", help="JSON instead of the table")
     options = parser.parse_args()
+    if options.in_job and not has_ulfm():
+        sys.exit("this MPI has no fault tolerance: recovery in the job needs Open MPI 5")
+    mode = InJob if options.in_job else ByLaunch
     home = Path(tempfile.mkdtemp(prefix="rondo-chaos-", dir="/tmp"))
     tempfile.tempdir = str(home)
-    config = write_config(home / "tiny.toml", RUN)
+    config = write_config(home / "tiny.toml", RUN | {"train.max_steps": mode.steps})
     try:
         whole_run = run("train", config, "--run-dir", home / "whole")
         assert whole_run.code == 0, whole_run.text
         whole = run("inspect", home / "whole", "--digest").text.strip()
         done = []
-        for i, trial in enumerate(trials(options.trials, options.seed)):
-            done.append(one(trial, config, home / f"run{i}", whole))
+        for i, trial in enumerate(trials(mode, options.trials, options.seed)):
+            done.append(one(mode, trial, config, home / f"run{i}", whole))
             print(f"{i + 1}/{options.trials} {trial['chaos']}: {'same' if done[-1]['good'] else 'WRONG'}",
                   file=sys.stderr, flush=True)
             if done[-1]["text"]:
@@ -106,7 +187,8 @@ def main():
             shutil.rmtree(home / f"run{i}")
     finally:
         shutil.rmtree(home, ignore_errors=True)
-    print(json.dumps(done, indent=2) if options.json else table(done))
+    print(json.dumps(done, indent=2) if options.json else
+          table(done, "deaths" if options.in_job else "ends of a job"))
     unhurt = [trial["chaos"] for trial in done if trial["fault"] != "slow" and trial["restarts"] == 0]
     for chaos in unhurt:
         print(f"did not strike: {chaos}", file=sys.stderr)

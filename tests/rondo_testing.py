@@ -19,6 +19,7 @@ from pathlib import Path
 RONDO = os.environ["RONDO"]
 SOURCE = Path(os.environ["RONDO_SOURCE"])
 MPIRUN = [os.environ["RONDO_MPIRUN"], "--allow-run-as-root", "--oversubscribe", "--bind-to", "none"]
+ULFM = ["--with-ft", "ulfm"]  # further arguments of mpirun, for recovery in the job
 TAYLOR = "configs/data/taylor.csv.gz"
 ELECDEMAND = "configs/data/elecdemand.csv.gz"
 STOPPED = 85  # exit code of a run that was asked to stop
@@ -99,7 +100,7 @@ class Result:
 class Started:
     """A running command: a session of its own, so that it can be killed with all its ranks."""
 
-    def __init__(self, arguments, ranks=None, env=None, groups=None, cwd=SOURCE, **options):
+    def __init__(self, arguments, ranks=None, env=None, groups=None, mpirun=(), cwd=SOURCE, **options):
         self.arguments = [str(a) for a in arguments]
         command = [RONDO] + self.arguments
         if groups:  # [(number of ranks, environment of these ranks), ...]
@@ -110,7 +111,7 @@ class Started:
             script = f'case $OMPI_COMM_WORLD_RANK in {cases} esac; exec "$@"'
             command = MPIRUN + ["-n", str(len(owners)), "sh", "-c", script, "sh"] + command
         elif ranks:
-            command = MPIRUN + ["-n", str(ranks)] + command
+            command = MPIRUN + [*mpirun, "-n", str(ranks)] + command
         clean = {k: v for k, v in os.environ.items() if not k.startswith(("OMPI_", "PMIX_", "OMP_", "ONEDNN_"))}
         # What a killed MPI leaves behind goes away with the test's folder.
         folder = tempfile.gettempdir()
@@ -144,6 +145,11 @@ class Started:
 
 def run(*arguments, timeout=60, **options):
     return Started(arguments, **options).result(timeout)
+
+
+def has_ulfm():
+    """Whether the program can recover in the job, as its doctor sees it."""
+    return "in the job" in run("doctor").text
 
 
 class RondoTest(unittest.TestCase):

@@ -104,6 +104,7 @@ int main(int argc, char** argv) {
   } catch (const std::exception& e) {
     return failed(e.what(), 70);
   }
+  if (ranks() != nullptr && ranks()->recovers()) ranks()->leave(code);
   ranks().reset();
   return code;
 }

@@ -102,7 +102,12 @@ void combine_by_messages(MpiCommunicator& comm, MPI_Comm mpi, std::span<std::uin
   };
   begin(sums, MPI_SUM, requests[0]);
   begin(maxima, MPI_MAX, requests[1]);
-  for (MPI_Request& request : requests) comm.wait(request, "all ranks to join the end of a step");
+  try {
+    for (MPI_Request& request : requests) comm.wait(request, "all ranks to join the end of a step");
+  } catch (const RankLost&) {
+    for (MPI_Request& request : requests) settle(mpi, request);
+    throw;
+  }
 }
 
 }  // namespace rondo

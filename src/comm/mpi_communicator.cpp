@@ -9,6 +9,8 @@
 
 #include "mpi_settings.hpp"
 #include "rondo/core/error.hpp"
+#include "rondo/core/phase.hpp"
+#include "ulfm.hpp"
 
 namespace rondo {
 
@@ -17,7 +19,10 @@ void mpi_check(int code, const char* call) {
   char text[MPI_MAX_ERROR_STRING] = "";
   int length = 0;
   MPI_Error_string(code, text, &length);
-  throw Error(fmt::format("{} failed: {}", call, std::string_view(text, static_cast<std::size_t>(length))));
+  const std::string what =
+      fmt::format("{} failed: {}", call, std::string_view(text, static_cast<std::size_t>(length)));
+  if (ulfm::is_loss(code)) throw RankLost(what);
+  throw Error(what);
 }
 
 std::unique_ptr<Communicator> Communicator::world(double timeout_s) {
@@ -43,12 +48,17 @@ MpiCommunicator::MpiCommunicator(MPI_Comm ranks, double timeout_s) : timeout_s_(
   mpi_check(MPI_Comm_size(ranks, &size_), "MPI_Comm_size");
   comm_ = duplicate_of(ranks);
   find_nodes();
-  peers_ = std::make_unique<PeerWatch>(gather_texts(PeerWatch::card()), rank_);
+  cards_ = gather_texts(PeerWatch::card());
+  peers_ = std::make_unique<PeerWatch>(cards_, rank_);
+  seats_.resize(static_cast<std::size_t>(size_));
+  std::iota(seats_.begin(), seats_.end(), 0);
+  if (ulfm::active() && started_mpi_) notice_ = std::make_unique<DeathNotice>(cards_, seats_, rank_);
 }
 
 MpiCommunicator::~MpiCommunicator() {
   // MPI_Finalize waits for all ranks without a deadline, so it is called only when all are known to come.
-  if (failed_ || std::uncaught_exceptions() > 0) return;
+  if (parent_ != nullptr) std::erase(parent_->groups_, this);
+  if (failed_ || std::uncaught_exceptions() > 0 || ulfm::revoked(comm_)) return;
   try {
     barrier();
     for (MPI_Comm& comm : owned_) mpi_check(MPI_Comm_free(&comm), "MPI_Comm_free");
@@ -92,6 +102,8 @@ std::unique_ptr<MpiCommunicator> MpiCommunicator::node_group() {
   mpi_check(MPI_Comm_split(comm_, nodes_[rank_], rank_, &node), "MPI_Comm_split");
   auto group = std::make_unique<MpiCommunicator>(node, timeout_s_);
   mpi_check(MPI_Comm_free(&node), "MPI_Comm_free");
+  group->parent_ = this;
+  groups_.push_back(group.get());
   return group;
 }
 
@@ -115,12 +127,16 @@ void MpiCommunicator::check_usable() const {
 }
 
 void MpiCommunicator::look_round(const Patience& patience, const std::function<std::string()>& what) {
+  note_wait();
   const int dead = peers_ == nullptr ? -1 : peers_->first_dead();
-  if (dead < 0 && !patience.expired()) return;
+  if (dead < 0 && !patience.expired()) return look_for_revocation();
   failed_ = true;
-  if (dead >= 0)
-    throw Error(
-        fmt::format("the process of rank {} has died (rank {} was waiting for {})", dead, rank_, what()));
+  if (dead >= 0) {
+    const std::string text =
+        fmt::format("the process of rank {} has died (rank {} was waiting for {})", dead, rank_, what());
+    if (recovers()) throw RankLost(text);
+    throw Error(text);
+  }
   throw Error(fmt::format("rank {} waited {:.1f} s for {}: a rank is dead or stuck", rank_, patience.waited(),
                           what()));
 }
@@ -131,7 +147,14 @@ void MpiCommunicator::wait(MPI_Request& request, const char* what) {
     int done = 0;
     mpi_check(MPI_Test(&request, &done, MPI_STATUS_IGNORE), "MPI_Test");
     if (done != 0) return;
-    if (patience.pause()) look_round(patience, [what] { return std::string(what); });
+    if (!patience.pause()) continue;
+    try {
+      look_round(patience, [what] { return std::string(what); });
+    } catch (const RankLost&) {
+      top().revoke();  // else the request would go on with memory that the caller takes away
+      settle(comm_, request);
+      throw;
+    }
   }
 }
 

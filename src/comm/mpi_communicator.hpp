@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "death_notice.hpp"
 #include "mpi_api.hpp"
 #include "patience.hpp"
 #include "peer_watch.hpp"
@@ -14,7 +15,7 @@
 
 namespace rondo {
 
-/// Throws Error with MPI's own words unless `code` is MPI_SUCCESS.
+/// Throws Error with MPI's own words unless `code` is MPI_SUCCESS; RankLost where that is why it failed.
 void mpi_check(int code, const char* call);
 
 /// The most bytes of one MPI call: counts are ints, and some transports misbehave above 2 GiB.
@@ -41,6 +42,12 @@ class MpiCommunicator final : public Communicator {
   double clock_ahead_s() override;
   [[noreturn]] void abort(int code) override;
 
+  bool recovers() const override;
+  void commit() override;
+  std::vector<int> recover() override;
+  int seat() const override { return seats_[rank_]; }
+  [[noreturn]] void leave(int code) override;
+
   /// The node of every rank, numbered in order of their lowest ranks.
   const std::vector<int>& nodes() const { return nodes_; }
   /// The ranks of this node, in order.
@@ -52,22 +59,38 @@ class MpiCommunicator final : public Communicator {
   MPI_Comm handle() const { return comm_; }
   /// Waits for a request; `what` completes "waited 30 s for ...".
   void wait(MPI_Request& request, const char* what);
-  /// To be called when Patience says so: throws Error on a dead peer or after the deadline. Afterwards this
-  /// communicator takes no more calls, because requests may be left that nobody will complete.
+  /// To be called when Patience says so: throws Error on a dead peer or after the deadline, RankLost where
+  /// ranks may die. Afterwards this communicator takes no more calls before recover(), because requests may
+  /// be left that nobody will complete.
   void look_round(const Patience& patience, const std::function<std::string()>& what);
 
  private:
   MPI_Comm duplicate_of(MPI_Comm other);
   void check_usable() const;
   void find_nodes();
+  void look_for_revocation();
+  MpiCommunicator& top() { return parent_ == nullptr ? *this : *parent_; }
+  bool agree(bool mine);
+  void revoke();
+  void become(MPI_Comm survivors, std::vector<int>& lost);
 
   double timeout_s_;
   bool started_mpi_ = false, failed_ = false;
   MPI_Comm comm_ = MPI_COMM_NULL;
   std::vector<MPI_Comm> owned_;
+  MpiCommunicator* parent_ = nullptr;     // of a node's group
+  std::vector<MpiCommunicator*> groups_;  // made from this
   int rank_ = 0, size_ = 1, local_rank_ = 0, local_size_ = 1;
-  std::vector<int> nodes_;  // [rank]
+  std::vector<int> nodes_;          // [rank]
+  std::vector<int> seats_;          // [rank]
+  std::vector<std::string> cards_;  // [rank]
   std::unique_ptr<PeerWatch> peers_;
+  std::unique_ptr<DeathNotice> notice_;  // where ranks may die
+  bool voted_ = false;                   // the last vote came out against
 };
+
+/// Completes a request of a communicator that was revoked after a loss, whatever becomes of it, so that its
+/// memory may go. Does nothing with others.
+void settle(MPI_Comm comm, MPI_Request& request);
 
 }  // namespace rondo

@@ -8,6 +8,7 @@ namespace rondo {
 class MpiSum final : public SumAlgorithm {
  public:
   explicit MpiSum(MPI_Comm mpi) : mpi_(mpi) {}
+  ~MpiSum() override { settle(mpi_, request_); }
   Advance advance(const SumJob& job) override;
   std::string waiting_for() const override { return "all ranks to join MPI_Iallreduce"; }
 

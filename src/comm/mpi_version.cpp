@@ -4,19 +4,8 @@
 #include "mpi_api.hpp"
 #include "rondo/comm/communicator.hpp"
 #include "rondo/core/error.hpp"
-#if __has_include(<mpi-ext.h>)
-#include <mpi-ext.h>
-#endif
 
 namespace rondo {
-
-bool mpi_has_ulfm() {
-#if defined(OMPI_HAVE_MPI_EXT_FTMPI) && OMPI_HAVE_MPI_EXT_FTMPI
-  return true;
-#else
-  return false;
-#endif
-}
 
 std::string mpi_version() {
   char text[MPI_MAX_LIBRARY_VERSION_STRING] = "";

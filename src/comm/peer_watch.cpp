@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <algorithm>
+
 namespace rondo {
 
 std::string PeerWatch::card() { return fmt::format("{} {}", pid_scope(), getpid()); }
@@ -18,6 +20,29 @@ int PeerWatch::first_dead() const {
   for (const Peer& peer : peers_)
     if (peer.process.ended()) return peer.rank;
   return -1;
+}
+
+std::vector<int> PeerWatch::newly_dead() {
+  std::vector<int> ranks;
+  for (Peer& peer : peers_) {
+    if (peer.told || !peer.process.ended()) continue;
+    peer.told = true;
+    ranks.push_back(peer.rank);
+  }
+  return ranks;
+}
+
+bool PeerWatch::end(const std::vector<int>& ranks, double timeout_s) const {
+  std::vector<const Process*> processes;
+  for (const Peer& peer : peers_)
+    if (std::ranges::find(ranks, peer.rank) != ranks.end()) processes.push_back(&peer.process);
+  return kill_for_sure(processes, timeout_s);
+}
+
+std::vector<int> PeerWatch::handles() const {
+  std::vector<int> handles;
+  for (const Peer& peer : peers_) handles.push_back(peer.process.handle());
+  return handles;
 }
 
 }  // namespace rondo

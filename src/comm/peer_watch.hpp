@@ -18,11 +18,19 @@ class PeerWatch {
 
   /// A rank whose process has ended, or -1.
   int first_dead() const;
+  /// Ranks whose processes have ended since the last call.
+  std::vector<int> newly_dead();
+  /// Kills those of these ranks that it watches, and waits until they are gone. False if one is not after
+  /// `timeout_s`.
+  bool end(const std::vector<int>& ranks, double timeout_s) const;
+  /// What poll() finds readable when a watched process ends; -1 where the kernel has no such.
+  std::vector<int> handles() const;
 
  private:
   struct Peer {
     int rank;
     Process process;
+    bool told = false;
   };
   std::vector<Peer> peers_;
 };

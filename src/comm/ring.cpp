@@ -11,7 +11,15 @@ Ring::Ring(MPI_Comm mpi, Circle circle)
       circle_(std::move(circle)),
       place_(circle_.place),
       size_(circle_.size()),
-      inbox_(private_memory(kWindow * kPieceWords * sizeof(std::uint32_t))) {}
+      inbox_(private_memory(kWindow * kPieceWords * sizeof(std::uint32_t))) {
+  receives_.fill(MPI_REQUEST_NULL);
+  sends_.fill(MPI_REQUEST_NULL);
+}
+
+Ring::~Ring() {
+  for (auto* requests : {&receives_, &sends_})
+    for (MPI_Request& request : *requests) settle(mpi_, request);
+}
 
 int Ring::neighbour(int distance) const { return circle_.ranks[(place_ + distance + size_) % size_]; }
 

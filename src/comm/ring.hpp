@@ -21,6 +21,7 @@ class Ring final : public SumAlgorithm {
  public:
   /// Among the ranks of `circle`, by messages of `mpi`.
   Ring(MPI_Comm mpi, Circle circle);
+  ~Ring() override;
   Advance advance(const SumJob& job) override;
   /// The second half alone: gives every rank the slices (slice_of, by place) that the others hold.
   Advance gather(const SumJob& job);

@@ -26,6 +26,10 @@ Tree::Tree(MPI_Comm mpi, const Circle& circle)
   if (helps) steps_.push_back({Kind::give, rank(place - 1)});
 }
 
+Tree::~Tree() {
+  for (MPI_Request* request : {&send_, &receive_}) settle(mpi_, *request);
+}
+
 Advance Tree::advance(const SumJob& job) {
   const std::size_t words = std::min(kPieceWords, job.words - at_);
   const Step& step = steps_[step_];

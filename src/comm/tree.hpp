@@ -14,6 +14,7 @@ namespace rondo {
 class Tree final : public SumAlgorithm {
  public:
   Tree(MPI_Comm mpi, const Circle& circle);
+  ~Tree() override;
   Advance advance(const SumJob& job) override;
   std::string waiting_for() const override;
 

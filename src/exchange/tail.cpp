@@ -21,6 +21,7 @@ void Tail::combine(Transport& transport, const StepReport& mine, std::uint32_t f
   maxima_.back() = fault;
   const double begin = now_s();
   transport.combine(sums_, maxima_);
+  comm_.commit();
   note_span(SpanKind::control, 0, begin, now_s());
 }
 

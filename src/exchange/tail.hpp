@@ -1,5 +1,6 @@
 // The tail of a step: the small numbers that every rank contributes to and all then know. It is the step's
-// control word: nothing is applied before all ranks have joined it.
+// control word: nothing is applied before all ranks have joined it. Where ranks may die it ends with a vote,
+// so that all survivors have it, or none.
 #pragma once
 
 #include <algorithm>
@@ -13,8 +14,9 @@ namespace rondo {
 class Tail {
  public:
   /// `maxima`: words of the exchange's own, of which all ranks get the greatest.
-  Tail(std::size_t maxima, std::int64_t micro_batches, const Communicator& comm)
-      : rank_(static_cast<std::size_t>(comm.rank())),
+  Tail(std::size_t maxima, std::int64_t micro_batches, Communicator& comm)
+      : comm_(comm),
+        rank_(static_cast<std::size_t>(comm.rank())),
         micro_batches_(static_cast<std::size_t>(micro_batches)),
         maxima_(maxima + 2),
         sums_(2 * micro_batches_ + static_cast<std::size_t>(comm.size())) {}
@@ -29,6 +31,7 @@ class Tail {
   std::uint32_t fault() const { return maxima_.back(); }
 
  private:
+  Communicator& comm_;
   std::size_t rank_, micro_batches_;
   // Sums: losses (a double is two words), then every rank's seconds. All ranks but one add zeros, so that
   // sums are the bits of what it gave.

@@ -1,5 +1,6 @@
 #include "rondo/survive/attempts.hpp"
 
+#include <ctime>
 #include <fstream>
 
 #include "rondo/core/error.hpp"
@@ -20,6 +21,13 @@ nlohmann::ordered_json Attempt::json() const {
           {"outage_s", outage_s},
           {"lost", lost},
           {"what", what}};
+}
+
+std::string utc_now() {
+  const std::time_t now = std::time(nullptr);
+  char text[32];
+  std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", std::gmtime(&now));
+  return text;
 }
 
 Attempt Attempt::from_json(const nlohmann::json& json) {

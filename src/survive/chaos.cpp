@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "rondo/core/error.hpp"
+#include "rondo/core/log.hpp"
 #include "rondo/core/phase.hpp"
 #include "rondo/survive/heartbeat.hpp"
 
@@ -35,6 +36,8 @@ std::vector<Fault>& faults() {
 }
 
 void strike(Fault& fault) {
+  if (fault.kind != "slow")
+    log_line(fmt::format("chaos: {} in {}", fault.kind, name_of(Position::of(position_word()).phase)));
   if (fault.kind == "kill") raise(SIGKILL);
   if (fault.kind == "segv") raise(SIGSEGV);
   if (fault.kind == "exit") _exit(3);

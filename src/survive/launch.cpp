@@ -42,13 +42,6 @@ void tell(const std::string& text) {
   std::fflush(stdout);
 }
 
-std::string utc_now() {
-  const std::time_t now = std::time(nullptr);
-  char text[32];
-  std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", std::gmtime(&now));
-  return text;
-}
-
 class Launch {
  public:
   explicit Launch(const LaunchOptions& options)

@@ -10,6 +10,7 @@
 #include <cstdlib>
 #include <mutex>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "crash_notes.hpp"
@@ -33,6 +34,7 @@ void copy_text(char (&to)[n], const std::string& text) {
 struct Watchdog::Impl {
   const std::string run_directory;
   const double floor_s;
+  const bool evicts;
   HeartbeatFile file;
   Beat beat;
   PhaseLimits limits;
@@ -42,8 +44,10 @@ struct Watchdog::Impl {
   struct Peer {
     std::uint32_t count = 0;
     double silent_s = 0;
+    bool dead = false, lost = false;  // lost: and the others have gone on without it
   };
   std::vector<Peer> peers;
+  std::uint32_t looks = 0;
   bool waits = false;  // said that this rank waits for another
 
   std::mutex mutex;  // guards `beat` and what follows
@@ -52,9 +56,10 @@ struct Watchdog::Impl {
   std::thread thread;
 
   Impl(const WatchdogOptions& options, const std::string& directory, const std::string& log, int rank,
-       int ranks)
+       int ranks, bool evicts_)
       : run_directory(directory),
         floor_s(options.floor_s),
+        evicts(evicts_),
         file(directory, rank),
         limits(options.floor_s),
         notes(log, file, beat),
@@ -86,11 +91,13 @@ struct Watchdog::Impl {
       limits.learn(beat.position(), beat.here_s, Position::of(word));
       beat.word = word;
       beat.here_s = 0;
-      std::ranges::fill(peers, Peer{});
+      for (Peer& peer : peers) peer = {0, 0, peer.dead, peer.lost};
       waits = false;
     } else {
       beat.here_s += seconds;
     }
+    const std::uint32_t before = std::exchange(looks, looks_round.load(std::memory_order_relaxed));
+    beat.waits = looks != before ? 1 : 0;
     beat.limit_s = limits.limit_s(beat.position().phase);
     ++beat.count;
     file.write(beat);
@@ -100,12 +107,23 @@ struct Watchdog::Impl {
   void look_for_laggard(double seconds) {
     std::optional<Beat> behind;
     for (int r = 0; r < beat.ranks; ++r) {
-      const auto other = r == beat.rank ? std::nullopt : read_beat(run_directory, r);
-      if (!other || other->job != beat.job) continue;
       Peer& peer = peers[static_cast<std::size_t>(r)];
+      const auto other = r == beat.rank || peer.lost ? std::nullopt : read_beat(run_directory, r);
+      if (!other || other->job != beat.job) continue;
+      if (evicts && here(*other) && Process(other->pid).ended()) {
+        if (!std::exchange(peer.dead, true)) beat.here_s = 0;  // time for the recovery
+        continue;
+      }
       peer.silent_s = other->count == peer.count ? peer.silent_s + seconds : 0;
       peer.count = other->count;
-      if (other->position().progress() < (behind ? *behind : beat).position().progress()) behind = other;
+      if (evicts && here(*other) && beat.here_s > beat.limit_s && peer.silent_s > floor_s) {
+        log_line(
+            fmt::format("watchdog: {} in {} gives no sign of life: killed", other->who(), other->where()));
+        Process(other->pid).send(SIGKILL);
+        beat.here_s = 0;
+        continue;
+      }
+      if (other->standing() < (behind ? *behind : beat).standing()) behind = other;
     }
     const bool too_long = beat.here_s > beat.limit_s;
     if (!behind && too_long)
@@ -121,6 +139,8 @@ struct Watchdog::Impl {
     waits = true;
   }
 
+  bool here(const Beat& other) const { return std::string_view(other.scope) == beat.scope; }
+
   void die(const std::string& why) {
     beat.ending = Ending::hung;
     file.write(beat);
@@ -132,8 +152,8 @@ struct Watchdog::Impl {
 };
 
 Watchdog::Watchdog(const WatchdogOptions& options, const std::string& run_directory, const std::string& log,
-                   int rank, int ranks)
-    : impl_(std::make_unique<Impl>(options, run_directory, log, rank, ranks)) {
+                   int rank, int ranks, bool evicts)
+    : impl_(std::make_unique<Impl>(options, run_directory, log, rank, ranks, evicts)) {
   if (std::getenv("OMPI_COMM_WORLD_SIZE") != nullptr) prctl(PR_SET_PDEATHSIG, SIGKILL);
   impl_->thread = std::thread([this] { impl_->loop(); });
 }
@@ -151,6 +171,11 @@ void Watchdog::began_at(std::int64_t step) {
   const std::lock_guard lock(impl_->mutex);
   impl_->beat.first_step = step;
   impl_->limits.began_at(step);
+}
+
+void Watchdog::lost(std::span<const int> ranks) {
+  const std::lock_guard lock(impl_->mutex);
+  for (const int rank : ranks) impl_->peers[static_cast<std::size_t>(rank)].lost = true;
 }
 
 void Watchdog::end(Ending ending, int code) {

@@ -7,7 +7,9 @@
 #include <cstring>
 #include <filesystem>
 #include <fstream>
+#include <thread>
 
+#include "rondo/core/clock.hpp"
 #include "rondo/core/error.hpp"
 #include "rondo/core/log.hpp"
 #include "rondo/io/checkpoint_folder.hpp"
@@ -15,6 +17,10 @@
 
 namespace rondo {
 namespace fs = std::filesystem;
+
+namespace {
+constexpr double kRelease = 10;  // seconds until the lock of a dead process is free, on network disks too
+}  // namespace
 
 RunDirectory::~RunDirectory() {
   if (lock_ >= 0) close(lock_);
@@ -28,12 +34,7 @@ void RunDirectory::claim(bool resume) {
   if (problem)
     input_error("{}: the run directory cannot be made ({}); give a writable --run-dir", path_,
                 problem.message());
-  const std::string lock = path_ + "/lock";
-  lock_ = open(lock.c_str(), O_CREAT | O_RDWR | O_CLOEXEC, 0644);
-  if (lock_ < 0)
-    input_error("{}: cannot be opened ({}); give a writable --run-dir", lock, std::strerror(errno));
-  if (flock(lock_, LOCK_EX | LOCK_NB) != 0)
-    input_error("{}: another run is writing here; wait for it, or give another --run-dir", path_);
+  if (!lock()) input_error("{}: another run is writing here; wait for it, or give another --run-dir", path_);
   const CheckpointFolder folder(checkpoints());
   if (!resume && !folder.list().empty())
     input_error("{}: already holds a run (step {}); add --resume to go on with it, or give another --run-dir",
@@ -41,6 +42,26 @@ void RunDirectory::claim(bool resume) {
   if (resume && folder.list().empty() && !fs::exists(folder.best_path()))
     warn(fmt::format("{}: nothing to resume, no checkpoint yet; starting from the beginning", path_));
   folder.open_for_writing();
+  remove_temporaries(path_);
+}
+
+bool RunDirectory::lock() {
+  const std::string path = path_ + "/lock";
+  if (lock_ < 0) lock_ = open(path.c_str(), O_CREAT | O_RDWR | O_CLOEXEC, 0644);
+  if (lock_ < 0)
+    input_error("{}: cannot be opened ({}); give a writable --run-dir", path, std::strerror(errno));
+  return flock(lock_, LOCK_EX | LOCK_NB) == 0;
+}
+
+void RunDirectory::take_over() {
+  for (const Deadline deadline(kRelease); !lock();) {
+    if (deadline.passed())
+      throw Error(
+          fmt::format("{}: is still locked {} s after the death of rank 0: another run is writing here",
+                      path_, kRelease));
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+  CheckpointFolder(checkpoints()).open_for_writing();
   remove_temporaries(path_);
 }
 

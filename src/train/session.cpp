@@ -15,6 +15,7 @@
 #include "rondo/io/checkpoint.hpp"
 #include "rondo/io/checkpoint_folder.hpp"
 #include "rondo/survive/chaos.hpp"
+#include "rondo/survive/lost_ranks.hpp"
 #include "rondo/survive/watchdog.hpp"
 #include "rondo/train/run_directory.hpp"
 #include "rondo/train/signals.hpp"
@@ -23,6 +24,7 @@ namespace rondo {
 namespace {
 
 constexpr double kDataTimeout = 600;  // seconds to wait for a sample, or for a checkpoint's disk
+constexpr int kFruitless = 3;         // recoveries of one step that find nobody dead
 constexpr double kSameRequest = 1;    // seconds within which the ranks' wishes for a checkpoint are one
 
 class Session {
@@ -52,13 +54,14 @@ class Session {
         trainer_->transport().name(), trainer_->sharded() ? ", sharded optimizer" : "",
         trainer_->model().store().parameter_count(), trainer_->sampler().size));
     log_line(fmt::format("ready after {:.3f} s", now_s() - begin));
-    if (loop() == kCheckpointAndStop) {
-      say(fmt::format("stopped as asked at step {}; go on with: rondo train {} --run-dir {} --resume",
-                      trainer_->steps_done(), command_.config, directory_.path()));
-      return kStoppedExitCode;
-    }
-    report();
-    return 0;
+    set_out();
+    for (;;) try {
+        go_on();
+        return asked_ == kCheckpointAndStop ? kStoppedExitCode : 0;
+      } catch (const RankLost& loss) {
+        if (!recovers()) throw;
+        recover(loss);
+      }
   }
 
   void prepare() {
@@ -74,8 +77,8 @@ class Session {
     together(comm_, [&] {
       const std::string log = directory_.log(comm_.rank());
       open_log(log, comm_.rank());
-      watchdog_ =
-          std::make_unique<Watchdog>(config_.watchdog, directory_.path(), log, comm_.rank(), comm_.size());
+      watchdog_ = std::make_unique<Watchdog>(config_.watchdog, directory_.path(), log, comm_.rank(),
+                                             comm_.size(), recovers());
       arm_chaos(comm_.rank());
       enter(Phase::starting);
     });
@@ -84,10 +87,11 @@ class Session {
     if (comm_.rank() != 0) return;
     directory_.rewind_metrics(trainer_->steps_done(), config_.train.max_steps);
     directory_.write_config(config_.toml());
-    writer_ =
-        std::make_unique<BackgroundWriter>(CheckpointFolder(directory_.checkpoints()),
-                                           static_cast<int>(config_.checkpoint.keep), "epoch0", kDataTimeout);
+    make_writer();
   }
+
+  // NCCL's communicators do not outlive a rank.
+  bool recovers() const { return comm_.recovers() && backend_->reads_host_memory(); }
 
   void resume() {
     std::string path;  // rank 0 chooses, all read
@@ -123,62 +127,137 @@ class Session {
     say(fmt::format("resumed from {} at step {}", path, trainer_->steps_done()));
   }
 
-  std::uint32_t loop() {
+  void set_out() {
     const std::int64_t last = config_.train.max_steps, first = trainer_->steps_done();
     watchdog_->began_at(first);
     enter_step(first);
     const Assignment mine = trainer_->assigned();
-    Loader loader(config_.task->dataset(Split::train), trainer_->sampler(), first, last, mine.begin, mine.end,
-                  trainer_->batch_rows(), backend_->host_memory());
-    Progress progress(comm_.rank(), first, last, config_.train.log_every);
-    double since = now_s();
-    std::int64_t samples = 0;
-    std::uint32_t asked = kNoRequest;
-    while (trainer_->steps_done() < last && asked != kCheckpointAndStop) {
-      enter(Phase::loading);
-      const double wait = now_s();
-      const StepData& data = loader.next(kDataTimeout);
-      const double waited = now_s() - wait;
-      samples += trainer_->sampler().samples(trainer_->steps_done());
-      StepResult result = trainer_->step(data, loader.ahead(), request());
-      result.times.data = waited;
-      const std::int64_t done = trainer_->steps_done();
-      enter_step(done);
-      const double speed = static_cast<double>(samples) / (now_s() - since);
-      progress.update(done, result.loss, speed);
-      for (const Corruption& found : result.wrong)
-        warn(
-            fmt::format("step {}: rank {} found wrong sums in bucket {} (checksum): memory or network erred; "
-                        "computed again",
-                        done, found.rank, found.bucket));
-      if (!result.balance.empty()) {
-        say(fmt::format("step {}: balance: {}", done, result.balance));
-        const Assignment now = trainer_->assigned();
-        loader.assign(done, now.begin, now.end);
-      }
-      if (result.rescaled > 0)
-        log_line(
-            fmt::format("step {}: float16 overflowed: computed again with the loss scale halved {} time(s)",
-                        done, result.rescaled));
-      if (result.redos > 0) log_line(fmt::format("step {}: redone with new exponents", done));
-      if (done % config_.train.log_every == 0 || done == last) {
-        note(result, speed);
-        since = now_s(), samples = 0;
-      }
-      const std::int64_t every = config_.checkpoint.every_steps, eval = config_.train.eval_every;
-      bool save = every > 0 && done % every == 0, best = false;
-      if (eval > 0 && done % eval == 0 && done != last) best = validate(progress);
-      asked = result.request;
-      if (asked != kNoRequest) asked_at_ = now_s();
-      if ((save || best || asked != kNoRequest) && done != last) checkpoint(best);
+    loader_ = std::make_unique<Loader>(config_.task->dataset(Split::train), trainer_->sampler(), first, last,
+                                       mine.begin, mine.end, trainer_->batch_rows(), backend_->host_memory());
+    progress_.emplace(comm_.rank(), first, last, config_.train.log_every);
+    first_ = settled_ = first;
+    since_ = now_s();
+  }
+
+  // The rest of the run, to its last word. After the loss of a rank it is called again.
+  void go_on() {
+    for (;;) {
+      if (settled_ < trainer_->steps_done()) settle();
+      if (trainer_->steps_done() == config_.train.max_steps || asked_ == kCheckpointAndStop) break;
+      step();
     }
-    if (trainer_->steps_done() == last) {
-      const bool best = validate(progress);
-      checkpoint(best);
-    }
+    if (trainer_->steps_done() == config_.train.max_steps) checkpoint(validate());
     finish_writing();
     enter(Phase::leaving);
-    return asked;
+    if (asked_ == kCheckpointAndStop)
+      say(fmt::format("stopped as asked at step {}; go on with: rondo train {} --run-dir {} --resume",
+                      trainer_->steps_done(), command_.config, directory_.path()));
+    else
+      report();
+    tell_of_loss();
+    if (!comm_.recovers()) return;
+    comm_.barrier();  // rank 0 has written what there is to write
+    comm_.commit();   // and all know
+  }
+
+  void step() {
+    enter(Phase::loading);
+    const double wait = now_s();
+    const StepData& data = loader_->next(kDataTimeout);
+    const double waited = now_s() - wait;
+    wish_ = std::max(wish_, request());
+    result_ = trainer_->step(data, loader_->ahead(), wish_);
+    wish_ = kNoRequest;
+    fruitless_ = 0;
+    result_.times.data = waited;
+    const std::int64_t done = trainer_->steps_done();
+    samples_ += trainer_->sampler().samples(done - 1);
+    enter_step(done);
+    tell_of_loss();
+    speed_ = static_cast<double>(samples_) / (now_s() - since_);
+    progress_->update(done, result_.loss, speed_);
+    for (const Corruption& found : result_.wrong)
+      warn(
+          fmt::format("step {}: rank {} found wrong sums in bucket {} (checksum): memory or network erred; "
+                      "computed again",
+                      done, found.rank, found.bucket));
+    if (!result_.balance.empty()) {
+      say(fmt::format("step {}: balance: {}", done, result_.balance));
+      const Assignment now = trainer_->assigned();
+      loader_->assign(done, now.begin, now.end);
+    }
+    if (result_.rescaled > 0)
+      log_line(
+          fmt::format("step {}: float16 overflowed: computed again with the loss scale halved {} time(s)",
+                      done, result_.rescaled));
+    if (result_.redos > 0) log_line(fmt::format("step {}: redone with new exponents", done));
+    asked_ = result_.request;
+    if (asked_ != kNoRequest) asked_at_ = now_s();
+  }
+
+  // What follows a step. After a loss it is done again, by ranks that had been through it too.
+  void settle() {
+    const std::int64_t done = trainer_->steps_done(), last = config_.train.max_steps;
+    if (done % config_.train.log_every == 0 || done == last) {
+      note(result_, speed_);
+      since_ = now_s(), samples_ = 0;
+    }
+    const std::int64_t every = config_.checkpoint.every_steps, eval = config_.train.eval_every;
+    bool save = every > 0 && done % every == 0, best = false;
+    if (eval > 0 && done % eval == 0 && done != last) best = validate();
+    if ((save || best || asked_ != kNoRequest) && done != last) checkpoint(best);
+    settled_ = done;
+  }
+
+  // The survivors become the ranks, and go on from the step that none of them, or all of them, have applied.
+  void recover(const RankLost& loss) {
+    if (loss_.lost.empty()) loss_.noticed = now_s();
+    log_line(fmt::format("{}; recovering", loss.what()));
+    for (;;) try {
+        enter(Phase::recovery);
+        enter(Phase::regrouping);
+        const std::vector<int> lost = comm_.recover();
+        fruitless_ = lost.empty() ? fruitless_ + 1 : 0;
+        if (fruitless_ >= kFruitless) throw Error(fmt::format("no rank is lost, but: {}", loss.what()));
+        loss_.add(directory_.path(), lost, trainer_->steps_done());
+        error_context().rank = comm_.rank();
+        watchdog_->lost(lost);
+        log_line(fmt::format("{}; this is rank {} of {} now", loss_.what(), comm_.rank(), comm_.size()));
+        settled_ = std::min(settled_, std::max(first_, trainer_->steps_done() - 1));
+        if (comm_.rank() == 0) take_over();
+        trainer_->regroup();
+        const Assignment mine = trainer_->assigned();
+        loader_->assign(trainer_->steps_done(), mine.begin, mine.end);
+        return;
+      } catch (const RankLost& another) {
+        log_line(fmt::format("{}; recovering", another.what()));
+      }
+  }
+
+  // What rank 0 has to have. The one before may have died on the way to any line of the metrics.
+  void take_over() {
+    if (writer_ == nullptr) {
+      directory_.take_over();
+      progress_.emplace(0, trainer_->steps_done(), config_.train.max_steps, config_.train.log_every);
+      make_writer();
+    }
+    directory_.rewind_metrics(settled_, config_.train.max_steps);
+  }
+
+  void make_writer() {
+    writer_ = std::make_unique<BackgroundWriter>(CheckpointFolder(directory_.checkpoints()),
+                                                 static_cast<int>(config_.checkpoint.keep),
+                                                 fmt::format("from{}", comm_.seat()), kDataTimeout);
+  }
+
+  void tell_of_loss() {
+    if (loss_.lost.empty()) return;
+    const double outage = now_s() - loss_.noticed;
+    progress_->clear();
+    say(fmt::format("{}; {} rank(s) go on; step done again after {:.3f} s", loss_.what(), comm_.size(),
+                    outage));
+    if (comm_.rank() == 0) append_attempt(directory_.path(), loss_.account(comm_.size(), outage));
+    loss_ = {};
   }
 
   // A signal that mpirun hands to all ranks reaches them during one step or the next: one checkpoint is
@@ -188,8 +267,9 @@ class Session {
     return mine == kCheckpoint && now_s() - asked_at_ < kSameRequest ? kNoRequest : mine;
   }
 
-  // Evaluates on the validation split, calibrates with it, and tells whether this is the best so far.
-  bool validate(Progress& progress) {
+  // Evaluates on the validation split, calibrates with it, and tells whether this is the best so far; done
+  // again it says the same.
+  bool validate() {
     enter(Phase::evaluation);
     const std::vector<float> predictions = trainer_->predict(Split::validation);
     config_.task->calibrate(predictions);
@@ -202,12 +282,14 @@ class Session {
       text += fmt::format("  {} {:.5g}", name, value);
       if (name == config_.task->score()) score = value;
     }
-    progress.clear();
+    progress_->clear();
     say(fmt::format("step {}: validation{}", trainer_->steps_done(), text));
     if (comm_.rank() == 0) directory_.append_metrics(line);
-    const bool best = score < best_score_;
-    if (best) best_score_ = score;
-    return best;
+    if (score < best_score_) {
+      best_score_ = score;
+      best_step_ = trainer_->steps_done();
+    }
+    return best_step_ == trainer_->steps_done();
   }
 
   void checkpoint(bool best) {
@@ -279,9 +361,19 @@ class Session {
   std::unique_ptr<Backend> backend_;
   std::string fingerprint_, history_;
   std::unique_ptr<Trainer> trainer_;
-  std::unique_ptr<BackgroundWriter> writer_;
+  std::unique_ptr<BackgroundWriter> writer_;  // on rank 0
+  std::unique_ptr<Loader> loader_;
+  std::optional<Progress> progress_;
+  StepResult result_;  // of the last step
+  int fruitless_ = 0;  // recoveries since the last step that found nobody dead
+  LostRanks loss_;     // not made good yet
   double best_score_ = std::numeric_limits<double>::infinity();
+  std::int64_t best_step_ = -1;                           // of this process
+  std::int64_t first_ = 0, settled_ = 0;                  // steps, of which settled_ with what follows them
+  std::uint32_t wish_ = kNoRequest, asked_ = kNoRequest;  // this rank's; that of all ranks
   double asked_at_ = -std::numeric_limits<double>::infinity();  // when the last request was met, now_s()
+  double since_ = 0, speed_ = 0;                                // of the samples below; samples/s
+  std::int64_t samples_ = 0;
 };
 
 }  // namespace

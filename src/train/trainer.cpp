@@ -29,8 +29,10 @@ const TrainOptions& checked(const TrainOptions& train, const Communicator& comm)
   return train;
 }
 
+// Where survivors go on after a death, every rank has all of the optimizer's state: a share would die with
+// its rank.
 bool shards(const OptimizerOptions& options, const Transport& transport, const Communicator& comm) {
-  if (comm.size() == 1 || options.sharded == "false") return false;
+  if (comm.size() == 1 || options.sharded == "false" || comm.recovers()) return false;
   return options.sharded == "true" || transport.shares_memory();
 }
 
@@ -66,7 +68,28 @@ Trainer::Trainer(RunConfig& config, Backend& backend, Communicator& comm)
   }
   store.allocate(backend, static_cast<std::uint64_t>(config.train.seed), memory);
   optimizer_ = make_optimizer(config.optimizer, backend, store);
-  exchange_ = make_exchange(config.exchange, backend, comm, *transport_, store, config.train.micro_batches);
+  join();
+}
+
+void Trainer::join() {
+  exchange_ = make_exchange(config_.exchange, backend_, comm_, *transport_, model_.store(),
+                            config_.train.micro_batches);
+}
+
+// Every survivor has the same state of the exchange: it follows from what the votes have let pass.
+void Trainer::regroup() {
+  if (exchange_ != nullptr) {
+    kept_ = {};
+    SaveVisitor save(kept_);
+    exchange_->visit(save);
+  }
+  exchange_.reset();
+  transport_.reset();
+  balancer_ = Balancer(config_.train.micro_batches, comm_.size());
+  transport_ = make_transport(config_.exchange.algorithm, comm_, backend_);
+  join();
+  LoadVisitor load(kept_);
+  exchange_->visit(load);
 }
 
 Assignment Trainer::assigned() const { return part_of(balancer_.shares(), comm_.rank()); }

@@ -2,6 +2,10 @@
 ///
 /// One thread per rank calls MPI (the one that made the Communicator). All waits have a deadline; when it
 /// passes, or a peer on this node is found dead, they throw an Error that says which wait and for whom.
+///
+/// Where ranks may die (`recovers()`), the loss of a rank is a RankLost: every survivor gets one from its
+/// next or present wait, gives up what it was doing, and calls recover(). What is to be done by all survivors
+/// or by none is decided by commit().
 #pragma once
 
 #include <cstddef>
@@ -11,7 +15,14 @@
 #include <string>
 #include <vector>
 
+#include "rondo/core/error.hpp"
+
 namespace rondo {
+
+/// A rank has died, or another survivor has found that one has; see Communicator::recover().
+class RankLost : public Error {
+  using Error::Error;
+};
 
 class Communicator {
  public:
@@ -40,6 +51,22 @@ class Communicator {
   /// How far this rank's now_s() is ahead of rank 0's, to within half a round trip; 0 where that cannot be
   /// told from none. Collective.
   virtual double clock_ahead_s() = 0;
+
+  /// Whether survivors go on after the death of a rank: Open MPI 5, under `mpirun --with-ft ulfm`.
+  virtual bool recovers() const { return false; }
+  /// Returns on all ranks that live, once all have called it; or throws RankLost on all that live.
+  /// Collective. Does nothing, and costs nothing, where the death of a rank is the end of the job.
+  virtual void commit() {}
+  /// After RankLost: this becomes the group of the survivors, whose order stays. Returns who is gone, dead
+  /// for certain, by their seats. What was made from this (transports) works no more and must be made again.
+  /// Collective; what it waits for is bounded as all waits are. More may have died before all survivors have
+  /// returned; their next wait then throws RankLost.
+  virtual std::vector<int> recover() { return {}; }
+  /// The rank that this process had at the start: its name in files and messages.
+  virtual int seat() const { return rank(); }
+  /// Ends this process with this exit code once all have come here, or have died or left. For where
+  /// MPI_Finalize could hang, because ranks have died.
+  [[noreturn]] virtual void leave(int code) = 0;
 
   /// Ends all ranks at once with this exit code.
   [[noreturn]] virtual void abort(int code) = 0;

@@ -23,10 +23,12 @@ enum class Phase : std::uint8_t {
   exchange,      ///< waiting for sums of gradients
   control_word,  ///< the step's common decision
   optimizer,
-  sharing,  ///< fetching what other ranks updated
-  leaving   ///< trained; reporting and going
+  sharing,     ///< fetching what other ranks updated
+  recovery,    ///< a loss was noticed; whoever still has to notice it is behind
+  regrouping,  ///< waiting for the other survivors, until the step in flight begins again
+  leaving      ///< trained; reporting and going
 };
-inline constexpr int kPhases = 11;
+inline constexpr int kPhases = 13;
 std::string_view name_of(Phase phase);
 std::optional<Phase> phase_of(std::string_view name);
 
@@ -55,6 +57,13 @@ inline void move_to(std::uint64_t word) {
     at_entry();
 }
 }  // namespace detail
+
+/// Whoever waits for other ranks counts that up about once a millisecond: so it is known from a rank that
+/// hangs in the same phase.
+inline std::atomic<std::uint32_t> looks_round{0};
+inline void note_wait() {
+  looks_round.store(looks_round.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+}
 
 inline std::uint64_t position_word() { return detail::position.load(std::memory_order_relaxed); }
 

@@ -21,6 +21,8 @@ class Process {
   Process& operator=(Process&&) = delete;
 
   pid_t pid() const { return pid_; }
+  /// Readable for poll() from the moment of death; -1 where the kernel has no such.
+  int handle() const { return pidfd_; }
   /// True from the moment of death, also of a zombie; false while it is merely stopped.
   bool ended() const;
   void send(int signal) const;

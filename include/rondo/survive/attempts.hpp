@@ -1,4 +1,5 @@
-/// The account of a launched run: one line of RUN/attempts.jsonl for every time it was started.
+/// The account of a run: one line of RUN/attempts.jsonl for every time that `rondo launch` started it, and
+/// one for every loss of ranks that it survived.
 #pragma once
 
 #include <nlohmann/json.hpp>
@@ -23,6 +24,7 @@ struct Attempt {
   static Attempt from_json(const nlohmann::json& json);
 };
 
+std::string utc_now();  ///< ISO 8601
 void append_attempt(const std::string& run_directory, const Attempt& attempt);
 /// All attempts of all launches, oldest first; lines torn by a crash are left out.
 std::vector<Attempt> read_attempts(const std::string& run_directory);

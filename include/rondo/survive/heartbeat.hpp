@@ -26,12 +26,13 @@ enum class Ending : std::int32_t {
 
 /// Plain old data: it is also written from a signal handler.
 struct Beat {
-  char magic[8] = {'r', 'o', 'n', 'd', 'o', 'b', '1', 0};
+  char magic[8] = {'r', 'o', 'n', 'd', 'o', 'b', '2', 0};
   std::uint64_t job = 0;  ///< which start of the run wrote it; 0: not started by `rondo launch`
   std::int32_t rank = 0, ranks = 1, pid = 0;
   Ending ending = Ending::none;
   std::int32_t code = 0;
   std::uint32_t count = 0;      ///< of records written: it stands still when the whole process does
+  std::int32_t waits = 0;       ///< 1: for other ranks
   std::uint64_t word = 0;       ///< see Position
   std::int64_t first_step = 0;  ///< where this process began
   double here_s = 0;            ///< seconds for which `word` has been the same
@@ -41,6 +42,8 @@ struct Beat {
   char scope[96] = {};  ///< pid_scope()
 
   Position position() const { return Position::of(word); }
+  /// Comparable: whoever has the smaller one is behind, or is waited for.
+  std::int64_t standing() const { return 2 * position().progress() + waits; }
   std::string who() const;    ///< "rank 1 (node7, pid 123)"
   std::string where() const;  ///< "step 37, backward, bucket 2"
 };

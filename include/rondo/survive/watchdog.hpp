@@ -9,10 +9,12 @@
 /// The ranks' heartbeats tell who is behind. After half the limit a rank logs whom it waits for. After the
 /// limit whoever is furthest behind answers for itself: it logs where it is with the stack of its training
 /// thread, and aborts. Others wait on, unless the laggard gives no heartbeat either (stopped, or its host is
-/// gone); then they abort and name it.
+/// gone); then they abort and name it. Where the job survives deaths they kill it instead, on its own
+/// machine.
 #pragma once
 
 #include <memory>
+#include <span>
 #include <string>
 
 #include "rondo/survive/heartbeat.hpp"
@@ -27,13 +29,15 @@ struct WatchdogOptions {
 class Watchdog {
  public:
   /// Made by the thread to be watched, in a run directory that this run owns. `log`: the file for stacks,
-  /// also of crashes (SIGSEGV and the like), which it notes before they take their course. Under mpirun this
-  /// process dies with its parent from now on.
+  /// also of crashes (SIGSEGV and the like), which it notes before they take their course. `evicts`: others
+  /// go on after the death of a rank. Under mpirun this process dies with its parent from now on.
   Watchdog(const WatchdogOptions& options, const std::string& run_directory, const std::string& log, int rank,
-           int ranks);
+           int ranks, bool evicts);
   ~Watchdog();
 
   void began_at(std::int64_t step);  ///< training goes on from there
+  /// These ranks are dead; the others go on without them.
+  void lost(std::span<const int> ranks);
   /// The last word of this rank; `code`: exit code of a failure. The watchdog stays quiet afterwards.
   void end(Ending ending, int code = 0);
 

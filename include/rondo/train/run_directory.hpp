@@ -22,6 +22,9 @@ class RunDirectory {
   /// Rank 0: makes the folders and locks them against a second run. Without `resume` the folder must not hold
   /// checkpoints. The lock is released by the kernel when the process ends, however it ends.
   void claim(bool resume);
+  /// Whoever is rank 0 after the death of the one before: takes over the folder and its lock, which the
+  /// kernel may need a moment to release.
+  void take_over();
   void write_config(const std::string& toml) const;
   /// Drops what a run resumed at `step` will write again to metrics.jsonl: lines of later steps and, when it
   /// had reached its `last` step, the evaluations there.
@@ -29,6 +32,8 @@ class RunDirectory {
   void append_metrics(const nlohmann::ordered_json& line) const;
 
  private:
+  bool lock();
+
   std::string path_;
   int lock_ = -1;
 };

@@ -58,7 +58,13 @@ class Trainer {
   /// Runs step steps_done() on this rank's micro-batches. Collective. Throws InputError when gradients are
   /// not finite; nothing has been applied then. `ahead`: the next step's data, if they are there already;
   /// they go to the device while this step is in work. When it returns both may change.
+  ///
+  /// Throws RankLost where survivors go on without a rank: then no survivor has applied the step, or all have
+  /// and the loss was found later. After regroup() the step steps_done() is the one to run.
   StepResult step(const StepData& data, const StepData* ahead, std::uint32_t request);
+  /// After Communicator::recover(): sums among the survivors from now on, who share the micro-batches anew.
+  /// Collective. After a RankLost thrown by it, it is to be called again.
+  void regroup();
 
   /// Predictions for a whole split, [size, outputs], on every rank. Collective. The same at any number of
   /// ranks.
@@ -72,6 +78,7 @@ class Trainer {
 
  private:
   void collect(real* arena);
+  void join();
   void run_micro_batches(const StepData& data, double scale);
   void note_phases(StepTimes& times);
   void collect_losses(const StepData& data, double scale, std::vector<double>& losses);
@@ -96,6 +103,7 @@ class Trainer {
   Arena weights_;        // sharded: the weights, where the transport can give them to all ranks
   BlockSpan my_blocks_;  // what this rank updates
   std::unique_ptr<Exchange> exchange_;
+  Snapshot kept_;  // the exchange's state, between the old exchange and the new one
   std::int64_t steps_done_ = 0;
 };
 
