@@ -178,7 +178,7 @@ struct Run {
   StepOutcome step() {
     const int n = world().size(), me = world().rank();
     const std::int64_t begin = kMicroBatches * me / n, count = kMicroBatches * (me + 1) / n - begin;
-    exchange->begin();
+    exchange->begin(begin);
     for (std::int64_t index = 0; index < count; ++index) {
       std::size_t layer = 0;
       for (std::size_t t = 0; t < store.list().size(); ++t) {

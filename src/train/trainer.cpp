@@ -20,13 +20,21 @@ Assignment part_of(std::span<const std::int64_t> shares, int rank) {
 
 constexpr std::size_t kMaxPasses = 4;  // with wrong sums: chance does not strike so often
 
-const TrainOptions& checked(const TrainOptions& train, const Communicator& comm) {
+// As lanes_of() says, and enough for all ranks.
+std::int64_t lanes_for(const RunConfig& config, const Communicator& comm) {
+  const TrainOptions& train = config.train;
+  const std::int64_t lanes = lanes_of(config.exchange, train.micro_batches);
   if (comm.size() > train.micro_batches)
     input_error(
         "mpirun started {} ranks, but train.micro_batches = {}: start at most that many ranks, or raise it "
         "(a multiple of 4 times the ranks leaves room for balance)",
         comm.size(), train.micro_batches);
-  return train;
+  if (comm.size() > lanes)
+    input_error(
+        "mpirun started {} ranks, but a compressed exchange has {} lanes: start at most that many, or raise "
+        "exchange.lanes",
+        comm.size(), lanes);
+  return lanes;
 }
 
 bool shards(const OptimizerOptions& options, const Transport& transport, const Communicator& comm) {
@@ -40,7 +48,8 @@ Trainer::Trainer(RunConfig& config, Backend& backend, Communicator& comm)
     : config_(config),
       backend_(backend),
       comm_(comm),
-      balancer_(checked(config.train, comm).micro_batches, comm.size()),
+      balancer_(lanes_for(config, comm), comm.size()),
+      per_lane_(config.train.micro_batches / lanes_of(config.exchange, config.train.micro_batches)),
       sampler_{static_cast<std::uint64_t>(config.train.seed), config.task->dataset(Split::train).size(),
                config.train.global_batch},
       model_(config.model, config.task->inputs(), config.task->targets(), config.task->loss()),
@@ -64,7 +73,10 @@ Trainer::Trainer(RunConfig& config, Backend& backend, Communicator& comm)
   exchange_ = make_exchange(config.exchange, backend, comm, *transport_, store, config.train.micro_batches);
 }
 
-Assignment Trainer::assigned() const { return part_of(balancer_.shares(), comm_.rank()); }
+Assignment Trainer::assigned() const {
+  const Assignment lanes = part_of(balancer_.shares(), comm_.rank());
+  return {lanes.begin * per_lane_, lanes.end * per_lane_};
+}
 
 Pass Trainer::pass(bool training) {
   return {.backend = backend_,
@@ -86,7 +98,7 @@ void Trainer::run_micro_batches(const StepData& data, double scale, StepTimes& t
     };
     const Batch batch{view(host.inputs), view(host.targets), view(host.weights)};
     Pass run = pass(true);
-    run.accumulate = exchange_->accumulates() && i > 0;
+    run.accumulate = exchange_->adds(i);
     run.first_sample = host.micro_batch * host.rows;
     run.samples = host.rows;
     run.gradients_ready = [&](std::int64_t end) { exchange_->ready(end, i, count); };
@@ -128,7 +140,7 @@ StepResult Trainer::step(const StepData& data, std::uint32_t request) {
   const double scale = 1.0 / static_cast<double>(sampler_.samples(steps_done_) * model_.outputs());
   for (;;) {
     std::vector<double> losses(static_cast<std::size_t>(config_.train.micro_batches));
-    exchange_->begin();
+    exchange_->begin(assigned().begin);
     const double begin = now_s();
     run_micro_batches(data, scale, result.times);
     collect_losses(data, scale, losses);  // what was queued on a GPU is done now
@@ -172,7 +184,10 @@ StepResult Trainer::step(const StepData& data, std::uint32_t request) {
   result.request = outcome.request;
   // In float32 sums depend on who runs what: a run could not be repeated if that followed a clock.
   const bool balances = config_.train.balance && config_.exchange.arithmetic == "exact";
-  if (balances && balancer_.observe(outcome.seconds)) result.balance = balancer_.account();
+  if (balances && balancer_.observe(outcome.seconds)) {
+    result.balance = balancer_.account();
+    exchange_->collect();
+  }
   return result;
 }
 
@@ -216,6 +231,7 @@ std::vector<float> Trainer::predict(Split split) {
 }
 
 void Trainer::collect() {
+  exchange_->collect();
   for (real* arena : optimizer_->arenas()) collect(arena);
 }
 

@@ -59,8 +59,8 @@ class Trainer {
   /// ranks.
   std::vector<float> predict(Split split);
 
-  /// Brings this rank's copy of the optimizer's state up to date where other ranks update it. Collective;
-  /// before visit() saves.
+  /// Brings this rank's copy of the optimizer's and the exchange's state up to date where other ranks have
+  /// it. Collective; before visit() saves.
   void collect();
   /// All state in a fixed order: a snapshot when saving, restored when loading.
   void visit(StateVisitor& visitor);
@@ -75,7 +75,8 @@ class Trainer {
   RunConfig& config_;
   Backend& backend_;
   Communicator& comm_;
-  Balancer balancer_;
+  Balancer balancer_;      // of lanes
+  std::int64_t per_lane_;  // micro-batches
   Sampler sampler_;
   Model model_;
   Workspace workspace_;
