@@ -44,7 +44,8 @@ class Compressed : public Exchange {
         words_(transport.allocate(
             whole_slices(static_cast<std::size_t>(store.blocks()) * codec_->words_per_block()))),
         checked_(backend, transport, words_, comm.rank()),
-        buckets_(static_cast<std::int64_t>(words_.own.size()), options.bucket_bytes),
+        // of so many values as without compression, so that they leave as early
+        buckets_(static_cast<std::int64_t>(words_.own.size()), words_before(options.bucket_bytes) / kBlock),
         tail_(static_cast<std::size_t>(store.blocks()), micro_batches, comm),
         sum_(backend, static_cast<std::size_t>(store.values())),
         block_scale_(backend, static_cast<std::size_t>(store.blocks())),

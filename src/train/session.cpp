@@ -16,6 +16,7 @@
 #include "rondo/io/checkpoint_folder.hpp"
 #include "rondo/survive/chaos.hpp"
 #include "rondo/survive/watchdog.hpp"
+#include "rondo/train/compression_choice.hpp"
 #include "rondo/train/run_directory.hpp"
 #include "rondo/train/signals.hpp"
 
@@ -79,6 +80,9 @@ class Session {
       arm_chaos(comm_.rank());
       enter(Phase::starting);
     });
+    if (command_.resume) keep_decisions();
+    if (const std::string decision = resolve_compression(config_, *backend_, comm_); !decision.empty())
+      say(decision);
     trainer_ = std::make_unique<Trainer>(config_, *backend_, comm_);
     if (command_.resume) resume();
     if (comm_.rank() != 0) return;
@@ -87,6 +91,16 @@ class Session {
     writer_ =
         std::make_unique<BackgroundWriter>(CheckpointFolder(directory_.checkpoints()),
                                            static_cast<int>(config_.checkpoint.keep), "epoch0", kDataTimeout);
+  }
+
+  // What was "auto" when the run began and changes the weights stays as it was decided then.
+  void keep_decisions() {
+    const std::string resolved =
+        comm_.gather_texts(comm_.rank() == 0 ? directory_.read_config() : "")[0];  // rank 0 reads for all
+    if (resolved.empty() || config_.exchange.compression != "auto") return;
+    config_.exchange.compression =
+        read_config(ConfigReader::from_text(resolved, directory_.path() + "/config.toml"), factory_)
+            .exchange.compression;
   }
 
   void resume() {
