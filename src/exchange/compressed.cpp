@@ -56,6 +56,7 @@ class Compressed : public Exchange {
   bool adds(std::int64_t index) const override { return index % per_lane_ != 0; }
 
   void begin(std::int64_t first) override {
+    RONDO_CHECK(first % per_lane_ == 0, "micro-batch {} is not the first of a lane", first);
     first_ = static_cast<std::size_t>(first / per_lane_);
     last_ = first_;
     encoded_ = 0;
@@ -63,9 +64,12 @@ class Compressed : public Exchange {
     checked_.begin();
     tail_.clear();
     store_.attach_gradients(gradients());
+    // What follows the last block is no code, but would be summed again and again if it ever went wrong.
+    std::ranges::fill(words_.own.subspan(static_cast<std::size_t>(words_before(store_.blocks()))), 0u);
   }
 
   void ready(std::int64_t end, std::int64_t index, std::int64_t count) override {
+    RONDO_CHECK(index + 1 < count || !adds(count), "a rank has a part of a lane");
     if (adds(index + 1)) return;  // the lane goes on
     const double start = now_s();
     const bool last = index + 1 == count, whole = end == store_.values();
