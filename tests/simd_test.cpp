@@ -113,6 +113,12 @@ const Loop kLoops[] = {
      [](const Simd& s, Data d) {
        return s.dequantise(d.a.data(), d.q.data(), d.n(), 0x1p-20f), Parts{bits(d.a)};
      }},
+    {"encode",
+     [](const Simd& s, Data d) {
+       std::vector<std::int32_t> q(d.n());
+       s.encode(q.data(), d.a.data(), d.b.data(), d.n(), 0x1p-5f, 31);
+       return Parts{Words(q.begin(), q.end()), bits(d.a)};
+     }},
     {"scale",
      [](const Simd& s, Data d) { return s.scale(d.a.data(), d.a.data(), d.n(), 0.3f), Parts{bits(d.a)}; }},
     {"multiply",
@@ -182,6 +188,9 @@ TEST_CASE("reductions have the same bits on every instruction set, and are right
       CHECK(table->max_bits(data.a.data(), n) == largest);
       Words q(n);
       CHECK(table->quantise(q.data(), data.a.data(), n, 3.0f, false) == largest);
+      std::vector<std::int32_t> codes(n);
+      Floats values = data.a;
+      CHECK(table->encode(codes.data(), values.data(), Floats(n).data(), n, 3.0f, 31) == largest);
       CHECK(table->sum_squares(plain.data(), n) == first);
 
       Floats dy = draw(3 * static_cast<std::int64_t>(n), 5), sums(n, 7), want(n);

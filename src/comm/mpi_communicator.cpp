@@ -56,8 +56,9 @@ MpiCommunicator::MpiCommunicator(MPI_Comm ranks, double timeout_s) : timeout_s_(
 }
 
 MpiCommunicator::~MpiCommunicator() {
-  // MPI_Finalize waits for all ranks without a deadline, so it is called only when all are known to come.
   if (parent_ != nullptr) std::erase(parent_->groups_, this);
+  for (MpiCommunicator* group : groups_) group->parent_ = nullptr;  // one that lives longer
+  // MPI_Finalize waits for all ranks without a deadline, so it is called only when all are known to come.
   if (failed_ || std::uncaught_exceptions() > 0 || ulfm::revoked(comm_)) return;
   try {
     barrier();

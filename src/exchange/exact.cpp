@@ -2,8 +2,10 @@
 
 #include <algorithm>
 #include <cmath>
+#include <optional>
 
 #include "buckets.hpp"
+#include "checked_sums.hpp"
 #include "rondo/core/clock.hpp"
 #include "rondo/core/error.hpp"
 #include "rondo/core/log.hpp"
@@ -17,13 +19,6 @@ namespace {
 
 constexpr std::uint32_t kNotFinite = 0x7f800000;  // bits of |g| from here on are infinities and NaNs
 
-// Which rank found a wrong sum in which block, as the tail's one word: 0 is none.
-constexpr std::uint32_t kFaultBlocks = 1u << 20;
-std::uint32_t fault_word(int rank, std::size_t block) {
-  return static_cast<std::uint32_t>(rank + 1) * kFaultBlocks +
-         static_cast<std::uint32_t>(std::min<std::size_t>(block, kFaultBlocks - 1));
-}
-
 std::vector<BlockSpan> tensors_of(const ParameterStore& store) {
   std::vector<BlockSpan> spans;
   for (const Parameter& p : store.list()) spans.push_back({p.offset / kBlock, p.end() / kBlock});
@@ -36,9 +31,7 @@ std::vector<BlockSpan> tensors_of(const ParameterStore& store) {
 //   fused: every rank runs one micro-batch and can read its peers' memory, so the owner of a slice converts
 //   and adds all ranks' float32 gradients in one pass.
 // Block maxima come from whoever converts; the tail takes their maximum over ranks. In the two-pass form each
-// rank gives a checksum of every block with it, and a sum's checksum must be the sum of checksums: the owner
-// of a slice looks at once where ranks share memory, every rank when sums have arrived where they travel. In
-// the fused form no sum is ever handed on.
+// rank gives a checksum of every block with it (CheckedSums). In the fused form no sum is ever handed on.
 class Exact : public Exchange {
  public:
   Exact(const ExchangeOptions& options, Backend& backend, Communicator& comm, Transport& transport,
@@ -47,8 +40,6 @@ class Exact : public Exchange {
         transport_(transport),
         store_(store),
         sums_(transport.allocate(static_cast<std::size_t>(store.values()))),
-        rank_(comm.rank()),
-        alone_(comm.size() == 1 && sums_.peers.empty()),
         fused_(!sums_.peers.empty() && comm.size() == micro_batches),
         buckets_(store.values(), options.bucket_bytes),
         fixed_(tensors_of(store), micro_batches),
@@ -56,11 +47,10 @@ class Exact : public Exchange {
         block_scale_(backend, blocks()),
         squares_(backend, blocks()),
         scales_(backend, blocks()),
-        maxima_(backend, blocks()),
-        checksums_of_sums_(backend, blocks()) {
+        maxima_(backend, blocks()) {
     if (!fused_) {
       layer_ = backend.allocate(static_cast<std::size_t>(store.largest_layer()) * sizeof(real));
-      checksums_ = transport.allocate(blocks());
+      checked_.emplace(backend, transport, sums_, comm);
     }
     if (fixed_.bits_left() < 16)
       warn(
@@ -74,13 +64,13 @@ class Exact : public Exchange {
   real* gradients() override {
     return fused_ ? reinterpret_cast<real*>(sums_.own.data()) : static_cast<real*>(layer_->data());
   }
-  bool accumulates() const override { return false; }
+  bool adds(std::int64_t) const override { return false; }
 
-  void begin() override {
+  void begin(std::int64_t) override {
     buckets_.begin();
     tail_.clear();
-    fault_ = 0;
     if (!fused_) {
+      checked_->begin();
       scales_.put({fixed_.scales(), blocks()});
       maxima_.clear();
     }
@@ -93,7 +83,7 @@ class Exact : public Exchange {
     if (!fused_ && end > converted_) convert(end, index > 0, last);
     if (last) {
       buckets_.ready(end, [&](WordRange bucket) { send(bucket); });
-      if (whole && travels()) transport_.start(checksums_, {0, blocks()}, SumType::int32);
+      if (whole && !fused_) checked_->start_checksums();
       transport_.progress();
     }
     if (whole) next_micro_batch();
@@ -107,15 +97,14 @@ class Exact : public Exchange {
     transport_.finish();
     note_span(SpanKind::wait, 0, start, now_s());
     if (!fused_) maxima_.get(tail_.maxima());
-    if (travels()) verify();
-    tail_.combine(transport_, mine, fault_);
+    if (!fused_) checked_->verify();
+    tail_.combine(transport_, mine, fused_ ? 0 : checked_->fault());
     StepOutcome outcome = tail_.outcome();
     outcome.verdict = Verdict::not_finite;
     if (std::ranges::all_of(outcome.losses, [](double x) { return std::isfinite(x); }))
       outcome.verdict = judge();
     if (const std::uint32_t fault = tail_.fault(); outcome.verdict == Verdict::corrupt)
-      outcome.corruption = {static_cast<int>(fault / kFaultBlocks) - 1,
-                            buckets_.bucket_of(fault % kFaultBlocks)};
+      outcome.corruption = {CheckedSums::rank_of(fault), buckets_.bucket_of(CheckedSums::block_of(fault))};
     times.exposed_s += now_s() - start;
     return outcome;
   }
@@ -139,9 +128,6 @@ class Exact : public Exchange {
  private:
   std::size_t blocks() const { return sums_.own.size() / static_cast<std::size_t>(kBlock); }
 
-  bool shares_memory() const { return !sums_.peers.empty(); }
-  bool travels() const { return !fused_ && !shares_memory() && !alone_; }
-
   void next_micro_batch() {
     converted_ = 0;
     if (!fused_) store_.slide_gradients(0);
@@ -150,10 +136,8 @@ class Exact : public Exchange {
   void send(WordRange bucket) {
     if (fused_)
       transport_.start(bucket, [this](WordRange slice) { convert_and_sum(slice); });
-    else if (shares_memory())
-      transport_.start(bucket, [this](WordRange slice) { sum_and_verify(slice); });
-    else if (!alone_)
-      transport_.start(sums_, bucket, SumType::int32);
+    else
+      checked_->start(bucket);
   }
 
   // The gradients of the layer that has just become ready, while they are in the cache.
@@ -162,29 +146,9 @@ class Exact : public Exchange {
                 "a layer did not say that its gradients are ready");
     const std::int64_t b = converted_ / kBlock;
     backend_.quantise(sums_.own.data() + converted_, gradients(), (end - converted_) / kBlock,
-                      scales_.data() + b, add, maxima_.data() + b,
-                      last && !alone_ ? checksums_.own.data() + b : nullptr);
+                      scales_.data() + b, add, maxima_.data() + b, last ? checked_->checksums(b) : nullptr);
     converted_ = end;
     store_.slide_gradients(end);
-  }
-
-  void sum_and_verify(WordRange slice) {
-    for (std::size_t at = slice.begin; at < slice.end; at += kSliceWords) {
-      simd().sum_all_i32(sums_.peers.data(), static_cast<int>(sums_.peers.size()), at, at + kSliceWords);
-      std::uint32_t expected = 0;
-      for (const std::uint32_t* checksums : checksums_.peers) expected += checksums[at / kSliceWords];
-      if (expected % kChecksumPrime != simd().checksum(sums_.own.data() + at, kSliceWords))
-        fault_ = fault_word(rank_, at / kSliceWords);
-    }
-  }
-
-  void verify() {
-    backend_.checksum(sums_.own.data(), fixed_.blocks(), checksums_of_sums_.data());
-    std::vector<std::uint32_t> got(blocks()), expected(blocks());
-    checksums_of_sums_.get(got);
-    backend_.copy_out(expected.data(), checksums_.own.data(), blocks() * sizeof(std::uint32_t));
-    for (std::size_t b = 0; b < got.size(); ++b)
-      if (got[b] != expected[b] % kChecksumPrime) fault_ = fault_word(rank_, b);
   }
 
   void convert_and_sum(WordRange slice) {
@@ -213,12 +177,9 @@ class Exact : public Exchange {
   Transport& transport_;
   ParameterStore& store_;
   Arena sums_;  // fused: also the gradients, each block's sum takes their place
-  int rank_;
-  bool alone_;  // a sum of one rank is there already
   bool fused_;
-  std::unique_ptr<Buffer> layer_;  // gradients of one layer, until they are converted
-  Arena checksums_;                // one a block
-  std::uint32_t fault_ = 0;        // found by this rank in this pass
+  std::unique_ptr<Buffer> layer_;       // gradients of one layer, until they are converted
+  std::optional<CheckedSums> checked_;  // not where fused
   Buckets buckets_;
   FixedPoint fixed_;
   Tail tail_;
@@ -226,8 +187,8 @@ class Exact : public Exchange {
   std::vector<float> inverse_;
   DeviceArray<float> block_scale_;
   DeviceArray<double> squares_;
-  DeviceArray<float> scales_;  // these three: not where fused
-  DeviceArray<std::uint32_t> maxima_, checksums_of_sums_;
+  DeviceArray<float> scales_;  // these two: not where fused
+  DeviceArray<std::uint32_t> maxima_;
   std::int64_t converted_ = 0;  // of the current micro-batch
 };
 

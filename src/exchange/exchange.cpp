@@ -1,27 +1,51 @@
 #include "rondo/exchange/exchange.hpp"
 
+#include <algorithm>
+
+#include "compressed.hpp"
 #include "exact.hpp"
 #include "rondo/core/config.hpp"
+#include "rondo/core/error.hpp"
 
 namespace rondo {
+
+namespace {
+constexpr std::int64_t kMostDefaultLanes =
+    16;  // so that sums of int8 fit in a byte and keep four bits a lane
+}
 
 void ExchangeOptions::visit(Fields& f) {
   f.field("exchange.arithmetic", arithmetic, "exact|float32", Effect::bits,
           "exact: same bits at any number of ranks; float32: as other trainers do");
   f.field("exchange.algorithm", algorithm, "auto|shared|ring|hierarchical|tree|mpi|nccl", Effect::operational,
           "how ranks sum gradients");
+  f.field("exchange.compression", compression, "none|auto|int16|int8|topk", Effect::bits,
+          "what ranks send of gradients; the rest stays for later steps. auto: int8 or none, by a trial");
+  f.field("exchange.lanes", lanes, {0, 1 << 16}, Effect::bits,
+          "compressed: parts of a step's micro-batches, at least the number of ranks; 0: at most 16");
   f.field("exchange.bucket_bytes", bucket_bytes, {4096, std::int64_t{1} << 32}, Effect::operational,
           "gradients leave in buckets of this size");
   f.field("exchange.timeout_s", timeout_s, {0.1, 86400}, Effect::operational,
           "deadline of every wait for peers");
 }
 
+std::int64_t lanes_of(const ExchangeOptions& options, std::int64_t micro_batches) {
+  if (options.compression == "none") return micro_batches;
+  std::int64_t lanes = options.lanes;
+  if (lanes == 0)
+    for (lanes = std::min(kMostDefaultLanes, micro_batches); micro_batches % lanes != 0;) --lanes;
+  if (micro_batches % lanes != 0)
+    input_error("exchange.lanes = {} must divide train.micro_batches = {}", lanes, micro_batches);
+  return lanes;
+}
+
 std::unique_ptr<Exchange> make_exchange(const ExchangeOptions& options, Backend& backend, Communicator& comm,
                                         Transport& transport, ParameterStore& store,
                                         std::int64_t micro_batches) {
-  auto exchange = options.arithmetic == "exact"
-                      ? make_exact_exchange(options, backend, comm, transport, store, micro_batches)
-                      : make_float32_exchange(options, backend, comm, transport, store, micro_batches);
+  const auto make = options.compression != "none"   ? make_compressed_exchange
+                    : options.arithmetic == "exact" ? make_exact_exchange
+                                                    : make_float32_exchange;
+  auto exchange = make(options, backend, comm, transport, store, micro_batches);
   store.attach_gradients(exchange->gradients());
   return exchange;
 }

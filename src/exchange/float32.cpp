@@ -26,9 +26,9 @@ class Float32 : public Exchange {
 
   std::string name() const override { return "float32"; }
   real* gradients() override { return reinterpret_cast<real*>(gradients_.own.data()); }
-  bool accumulates() const override { return true; }
+  bool adds(std::int64_t index) const override { return index > 0; }
 
-  void begin() override {
+  void begin(std::int64_t) override {
     buckets_.begin();
     tail_.clear();
   }

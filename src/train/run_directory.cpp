@@ -7,6 +7,7 @@
 #include <cstring>
 #include <filesystem>
 #include <fstream>
+#include <iterator>
 #include <thread>
 
 #include "rondo/core/clock.hpp"
@@ -67,6 +68,11 @@ void RunDirectory::take_over() {
 
 void RunDirectory::write_config(const std::string& toml) const {
   write_file_durably(path_ + "/config.toml", std::as_bytes(std::span(toml)), "config");
+}
+
+std::string RunDirectory::read_config() const {
+  std::ifstream file(path_ + "/config.toml");
+  return {std::istreambuf_iterator<char>(file), {}};
 }
 
 void RunDirectory::rewind_metrics(std::int64_t step, std::int64_t last) const {

@@ -17,6 +17,7 @@
 #include "rondo/survive/chaos.hpp"
 #include "rondo/survive/lost_ranks.hpp"
 #include "rondo/survive/watchdog.hpp"
+#include "rondo/train/compression_choice.hpp"
 #include "rondo/train/run_directory.hpp"
 #include "rondo/train/signals.hpp"
 
@@ -59,7 +60,7 @@ class Session {
         go_on();
         return asked_ == kCheckpointAndStop ? kStoppedExitCode : 0;
       } catch (const RankLost& loss) {
-        if (!recovers()) throw;
+        if (!recovers_) throw;
         recover(loss);
       }
   }
@@ -74,14 +75,18 @@ class Session {
     together(comm_, [&] {
       if (comm_.rank() == 0) directory_.claim(command_.resume);
     });
+    recovers_ = can_recover();
     together(comm_, [&] {
       const std::string log = directory_.log(comm_.rank());
       open_log(log, comm_.rank());
       watchdog_ = std::make_unique<Watchdog>(config_.watchdog, directory_.path(), log, comm_.rank(),
-                                             comm_.size(), recovers());
+                                             comm_.size(), recovers_);
       arm_chaos(comm_.rank());
       enter(Phase::starting);
     });
+    if (command_.resume) keep_decisions();
+    if (const std::string decision = resolve_compression(config_, *backend_, comm_); !decision.empty())
+      say(decision);
     trainer_ = std::make_unique<Trainer>(config_, *backend_, comm_);
     if (command_.resume) resume();
     if (comm_.rank() != 0) return;
@@ -90,8 +95,21 @@ class Session {
     make_writer();
   }
 
-  // NCCL's communicators do not outlive a rank.
-  bool recovers() const { return comm_.recovers() && backend_->reads_host_memory(); }
+  // NCCL's communicators do not outlive a rank, and what a lane of a compressed exchange keeps dies with its
+  // own.
+  bool can_recover() const {
+    return comm_.recovers() && backend_->reads_host_memory() && config_.exchange.compression == "none";
+  }
+
+  // What was "auto" when the run began and changes the weights stays as it was decided then.
+  void keep_decisions() {
+    const std::string resolved =
+        comm_.gather_texts(comm_.rank() == 0 ? directory_.read_config() : "")[0];  // rank 0 reads for all
+    if (resolved.empty() || config_.exchange.compression != "auto") return;
+    config_.exchange.compression =
+        read_config(ConfigReader::from_text(resolved, directory_.path() + "/config.toml"), factory_)
+            .exchange.compression;
+  }
 
   void resume() {
     std::string path;  // rank 0 chooses, all read
@@ -364,9 +382,10 @@ class Session {
   std::unique_ptr<BackgroundWriter> writer_;  // on rank 0
   std::unique_ptr<Loader> loader_;
   std::optional<Progress> progress_;
-  StepResult result_;  // of the last step
-  int fruitless_ = 0;  // recoveries since the last step that found nobody dead
-  LostRanks loss_;     // not made good yet
+  StepResult result_;      // of the last step
+  bool recovers_ = false;  // goes on in the job when a rank is lost
+  int fruitless_ = 0;      // recoveries since the last step that found nobody dead
+  LostRanks loss_;         // not made good yet
   double best_score_ = std::numeric_limits<double>::infinity();
   std::int64_t best_step_ = -1;                           // of this process
   std::int64_t first_ = 0, settled_ = 0;                  // steps, of which settled_ with what follows them

@@ -5,6 +5,7 @@
 
 #include "rondo/core/clock.hpp"
 #include "rondo/core/error.hpp"
+#include "rondo/train/compression_choice.hpp"
 #include "rondo/train/session.hpp"
 
 namespace rondo {
@@ -26,6 +27,7 @@ class Contender {
     config_.train.max_steps = steps;
     config_.train.balance = false;  // what is measured must not change meanwhile
     config_.train.log_every = 1;    // the phases of every step
+    resolve_compression(config_, *backend_, comm);
     trainer_ = std::make_unique<Trainer>(config_, *backend_, comm);
     const Assignment mine = trainer_->assigned();
     loader_ = std::make_unique<Loader>(config_.task->dataset(Split::train), trainer_->sampler(), 0, steps,

@@ -20,13 +20,21 @@ Assignment part_of(std::span<const std::int64_t> shares, int rank) {
 
 constexpr std::size_t kMaxPasses = 4;  // with wrong sums: chance does not strike so often
 
-const TrainOptions& checked(const TrainOptions& train, const Communicator& comm) {
+// As lanes_of() says, and enough for all ranks.
+std::int64_t lanes_for(const RunConfig& config, const Communicator& comm) {
+  const TrainOptions& train = config.train;
+  const std::int64_t lanes = lanes_of(config.exchange, train.micro_batches);
   if (comm.size() > train.micro_batches)
     input_error(
         "mpirun started {} ranks, but train.micro_batches = {}: start at most that many ranks, or raise it "
         "(a multiple of 4 times the ranks leaves room for balance)",
         comm.size(), train.micro_batches);
-  return train;
+  if (comm.size() > lanes)
+    input_error(
+        "mpirun started {} ranks, but a compressed exchange has {} lanes: start at most that many, or raise "
+        "exchange.lanes",
+        comm.size(), lanes);
+  return lanes;
 }
 
 // Where survivors go on after a death, every rank has all of the optimizer's state: a share would die with
@@ -44,7 +52,8 @@ Trainer::Trainer(RunConfig& config, Backend& backend, Communicator& comm)
       comm_(comm),
       precision_(require_precision(config.train, backend)),
       loss_scale_(precision_ == Precision::float16),
-      balancer_(checked(config.train, comm).micro_batches, comm.size()),
+      balancer_(lanes_for(config, comm), comm.size()),
+      per_lane_(config.train.micro_batches / lanes_of(config.exchange, config.train.micro_batches)),
       sampler_{static_cast<std::uint64_t>(config.train.seed), config.task->dataset(Split::train).size(),
                config.train.global_batch},
       model_(config.model, config.task->inputs(), config.task->targets(), config.task->loss()),
@@ -85,14 +94,18 @@ void Trainer::regroup() {
   }
   exchange_.reset();
   transport_.reset();
-  balancer_ = Balancer(config_.train.micro_batches, comm_.size());
+  feeder_.finish();  // of a step that was broken off
+  balancer_ = Balancer(lanes_for(config_, comm_), comm_.size());
   transport_ = make_transport(config_.exchange.algorithm, comm_, backend_);
   join();
   LoadVisitor load(kept_);
   exchange_->visit(load);
 }
 
-Assignment Trainer::assigned() const { return part_of(balancer_.shares(), comm_.rank()); }
+Assignment Trainer::assigned() const {
+  const Assignment lanes = part_of(balancer_.shares(), comm_.rank());
+  return {lanes.begin * per_lane_, lanes.end * per_lane_};
+}
 
 Pass Trainer::pass(bool training) {
   return {.backend = backend_,
@@ -112,7 +125,7 @@ void Trainer::run_micro_batches(const StepData& data, double scale) {
     const HostBatch& host = data[static_cast<std::size_t>(i)];
     const Batch batch = feeder_.batch(host);
     Pass run = pass(true);
-    run.accumulate = exchange_->accumulates() && i > 0;
+    run.accumulate = exchange_->adds(i);
     run.first_sample = host.micro_batch * host.rows;
     run.samples = host.rows;
     run.gradients_ready = [&](std::int64_t end) { exchange_->ready(end, i, count); };
@@ -160,7 +173,7 @@ StepResult Trainer::step(const StepData& data, const StepData* ahead, std::uint3
   feeder_.await();
   for (;;) {
     std::vector<double> losses(static_cast<std::size_t>(config_.train.micro_batches));
-    exchange_->begin();
+    exchange_->begin(assigned().begin);
     const double begin = now_s();
     run_micro_batches(data, scale * loss_scale_.factor());
     if (ahead != nullptr) feeder_.bring(*ahead);
@@ -214,7 +227,10 @@ StepResult Trainer::step(const StepData& data, const StepData* ahead, std::uint3
   result.request = outcome.request;
   // In float32 sums depend on who runs what: a run could not be repeated if that followed a clock.
   const bool balances = config_.train.balance && config_.exchange.arithmetic == "exact";
-  if (balances && balancer_.observe(outcome.seconds)) result.balance = balancer_.account();
+  if (balances && balancer_.observe(outcome.seconds)) {
+    result.balance = balancer_.account();
+    exchange_->collect();
+  }
   return result;
 }
 
@@ -258,6 +274,7 @@ std::vector<float> Trainer::predict(Split split) {
 }
 
 void Trainer::collect() {
+  exchange_->collect();
   for (real* arena : optimizer_->arenas()) collect(arena);
 }
 

@@ -40,6 +40,10 @@ struct Simd {
   std::uint32_t (*checksum)(const std::uint32_t* q, std::size_t n);
   /// g = q * scale
   void (*dequantise)(float* g, const std::uint32_t* q, std::size_t n, float scale);
+  /// With x = values + residual: q = rint(x / step) clipped to +-limit (0 where step is), values = x - q *
+  /// step. Returns the largest bit pattern of |x|. limit <= 2^22.
+  std::uint32_t (*encode)(std::int32_t* q, float* values, const float* residual, std::size_t n, float step,
+                          float limit);
   /// Largest bit pattern of |g|.
   std::uint32_t (*max_bits)(const float* g, std::size_t n);
   double (*sum_squares)(const float* x, std::size_t n);

@@ -1,6 +1,6 @@
 /// Exchange: the policy between a rank's gradients and the optimizer.
 ///
-/// One step: begin(), then for each of the rank's micro-batches backward reports what is complete with
+/// One step: begin(first), then for each of the rank's micro-batches backward reports what is complete with
 /// ready(), and finish() waits for the sums and for the common decision. Buckets leave during the rank's
 /// last micro-batch, while backward goes on. Nothing may be applied unless finish() says `commit`.
 #pragma once
@@ -20,10 +20,19 @@ namespace rondo {
 struct ExchangeOptions {
   std::string arithmetic = "exact";  ///< exact or float32
   std::string algorithm = "auto";    ///< how ranks sum: see make_transport
+  std::string compression = "none";  ///< none, int16, int8 or topk; auto: see resolve_compression
+  std::int64_t lanes = 0;            ///< that a compressed exchange encodes; 0: see lanes_of
   std::int64_t bucket_bytes = 1 << 20;
   double timeout_s = 120;
   void visit(class Fields& fields);
 };
+
+/// In how many lanes a step's micro-batches are dealt to ranks: whole, equal and in order. What is compressed
+/// is the sum of a lane, so that the bits do not depend on who has it. Without compression each micro-batch
+/// is one; with it as many as `exchange.lanes` says, or, where that is 0, the greatest divisor of
+/// `micro_batches` up to
+/// 16. InputError for lanes that do not divide the micro-batches.
+std::int64_t lanes_of(const ExchangeOptions& options, std::int64_t micro_batches);
 
 enum class Verdict {
   commit,      ///< gradients are the same on every rank and may be applied
@@ -60,10 +69,11 @@ class Exchange {
   virtual std::string name() const = 0;
   /// Where this rank's gradients of one micro-batch go: store.values() numbers.
   virtual real* gradients() = 0;
-  /// Whether gradients of a rank's micro-batches are to be added up in the arena by backward itself.
-  virtual bool accumulates() const = 0;
+  /// Whether backward is to add the rank's `index`-th micro-batch to the gradients of the one before.
+  virtual bool adds(std::int64_t index) const = 0;
 
-  virtual void begin() = 0;
+  /// The rank's micro-batches are `first` of the global batch and those that follow: whole lanes.
+  virtual void begin(std::int64_t first) = 0;
   /// Gradients before `end` are complete in the current micro-batch, the rank's `index`-th of `count`.
   virtual void ready(std::int64_t end, std::int64_t index, std::int64_t count) = 0;
   virtual StepOutcome finish(const StepReport& mine) = 0;
@@ -72,6 +82,9 @@ class Exchange {
   virtual GradientView gradient(double factor) = 0;
   /// Sum of squares of every block of the summed gradients.
   virtual std::vector<double> block_squares() = 0;
+  /// Brings this rank up to date with what belongs to other ranks' lanes. Collective; before visit() saves
+  /// and before lanes change hands.
+  virtual void collect() {}
   /// What a resumed run needs to take the same decisions.
   virtual void visit(StateVisitor& visitor) = 0;
 

@@ -26,6 +26,7 @@ class RunDirectory {
   /// kernel may need a moment to release.
   void take_over();
   void write_config(const std::string& toml) const;
+  std::string read_config() const;  ///< "" before the first write_config()
   /// Drops what a run resumed at `step` will write again to metrics.jsonl: lines of later steps and, when it
   /// had reached its `last` step, the evaluations there.
   void rewind_metrics(std::int64_t step, std::int64_t last) const;

@@ -70,8 +70,8 @@ class Trainer {
   /// ranks.
   std::vector<float> predict(Split split);
 
-  /// Brings this rank's copy of the optimizer's state up to date where other ranks update it. Collective;
-  /// before visit() saves.
+  /// Brings this rank's copy of the optimizer's and the exchange's state up to date where other ranks have
+  /// it. Collective; before visit() saves.
   void collect();
   /// All state in a fixed order: a snapshot when saving, restored when loading.
   void visit(StateVisitor& visitor);
@@ -90,7 +90,8 @@ class Trainer {
   Communicator& comm_;
   Precision precision_;
   LossScale loss_scale_;
-  Balancer balancer_;
+  Balancer balancer_;      // of lanes
+  std::int64_t per_lane_;  // micro-batches
   Sampler sampler_;
   Model model_;
   Workspace workspace_;

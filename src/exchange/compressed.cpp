@@ -1,0 +1,222 @@
+#include "compressed.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
+#include "buckets.hpp"
+#include "checked_sums.hpp"
+#include "codec.hpp"
+#include "rondo/core/clock.hpp"
+#include "rondo/core/error.hpp"
+#include "rondo/core/trace.hpp"
+#include "tail.hpp"
+
+namespace rondo {
+
+std::unique_ptr<Codec> make_codec(const std::string& name, std::int64_t blocks, std::int64_t lanes) {
+  if (name == "topk") return make_top_k_codec(lanes);
+  return make_digit_codec(name == "int8" ? 4 : 2, blocks, lanes);
+}
+
+namespace {
+
+constexpr std::uint32_t kNotFinite = 0x7f800000;  // bits of |x| from here on are infinities and NaNs
+
+std::size_t whole_slices(std::size_t words) { return (words + kSliceWords - 1) / kSliceWords * kSliceWords; }
+
+// Gradients of a lane's micro-batches add up in memory of the lane. During its last one each layer is encoded
+// as soon as it is ready, together with what the lane has not sent so far (error feedback), and what is still
+// not sent takes the gradient's place. Only a commit makes that the residual: a pass that is repeated begins
+// with the old one.
+class Compressed : public Exchange {
+ public:
+  Compressed(const ExchangeOptions& options, Backend& backend, Communicator& comm, Transport& transport,
+             ParameterStore& store, std::int64_t micro_batches)
+      : name_(options.compression),
+        backend_(backend),
+        comm_(comm),
+        transport_(transport),
+        store_(store),
+        per_lane_(micro_batches / lanes_of(options, micro_batches)),
+        lanes_(static_cast<std::size_t>(micro_batches / per_lane_)),
+        codec_(make_codec(options.compression, store.blocks(), micro_batches / per_lane_)),
+        words_(transport.allocate(
+            whole_slices(static_cast<std::size_t>(store.blocks()) * codec_->words_per_block()))),
+        checked_(backend, transport, words_, comm),
+        // of so many values as without compression, so that they leave as early
+        buckets_(static_cast<std::int64_t>(words_.own.size()), words_before(options.bucket_bytes) / kBlock),
+        tail_(static_cast<std::size_t>(store.blocks()), micro_batches, comm),
+        sum_(backend, static_cast<std::size_t>(store.values())),
+        block_scale_(backend, static_cast<std::size_t>(store.blocks())),
+        squares_(backend, block_scale_.size()) {}
+
+  std::string name() const override { return fmt::format("{} of {} lanes", name_, lanes_.size()); }
+  real* gradients() override { return arena(lanes_[first_].next); }
+  bool adds(std::int64_t index) const override { return index % per_lane_ != 0; }
+
+  void begin(std::int64_t first) override {
+    RONDO_CHECK(first % per_lane_ == 0, "micro-batch {} is not the first of a lane", first);
+    first_ = static_cast<std::size_t>(first / per_lane_);
+    last_ = first_;
+    encoded_ = 0;
+    buckets_.begin();
+    checked_.begin();
+    tail_.clear();
+    store_.attach_gradients(gradients());
+    // What follows the last block is no code, but would be summed again and again if it ever went wrong.
+    std::ranges::fill(words_.own.subspan(static_cast<std::size_t>(words_before(store_.blocks()))), 0u);
+  }
+
+  void ready(std::int64_t end, std::int64_t index, std::int64_t count) override {
+    RONDO_CHECK(index + 1 < count || !adds(count), "a rank has a part of a lane");
+    if (adds(index + 1)) return;  // the lane goes on
+    const double start = now_s();
+    const bool last = index + 1 == count, whole = end == store_.values();
+    last_ = first_ + static_cast<std::size_t>(index / per_lane_);
+    encode(end / kBlock);
+    if (last) {
+      buckets_.ready(whole ? static_cast<std::int64_t>(words_.own.size()) : words_before(encoded_),
+                     [&](WordRange bucket) { send(bucket); });
+      if (whole) checked_.start_checksums();
+      transport_.progress();
+    } else if (whole) {
+      encoded_ = 0;
+      store_.attach_gradients(arena(lanes_[last_ + 1].next));
+    }
+    const double stop = now_s();
+    times.hidden_s += stop - start;
+    note_span(SpanKind::exchange, index, start, stop);
+  }
+
+  StepOutcome finish(const StepReport& mine) override {
+    const double start = now_s();
+    transport_.finish();
+    note_span(SpanKind::wait, 0, start, now_s());
+    checked_.verify();
+    tail_.combine(transport_, mine, checked_.fault());
+    StepOutcome outcome = tail_.outcome();
+    outcome.verdict = Verdict::not_finite;
+    if (std::ranges::all_of(outcome.losses, [](double x) { return std::isfinite(x); }))
+      outcome.verdict = judge();
+    if (const std::uint32_t fault = tail_.fault(); outcome.verdict == Verdict::corrupt)
+      outcome.corruption = {CheckedSums::rank_of(fault), buckets_.bucket_of(CheckedSums::block_of(fault))};
+    times.exposed_s += now_s() - start;
+    return outcome;
+  }
+
+  GradientView gradient(double factor) override {
+    block_scale_.put(std::vector<float>(block_scale_.size(), static_cast<float>(factor)));
+    return {sum_.data(), nullptr, block_scale_.data()};
+  }
+
+  std::vector<double> block_squares() override {
+    backend_.block_squares(gradient(1), static_cast<std::int64_t>(squares_.size()), squares_.data());
+    std::vector<double> squares(squares_.size());
+    squares_.get(squares);
+    return squares;
+  }
+
+  void collect() override {
+    std::vector<std::uint64_t> owners(lanes_.size());
+    for (std::size_t lane = first_; lane <= last_; ++lane)
+      owners[lane] = static_cast<std::uint64_t>(comm_.rank());
+    comm_.sum(owners);
+    for (std::size_t lane = 0; lane < lanes_.size(); ++lane)
+      comm_.broadcast(std::as_writable_bytes(std::span(arena(lanes_[lane].residual), sum_.size())),
+                      static_cast<int>(owners[lane]));
+  }
+
+  void visit(StateVisitor& visitor) override {
+    codec_->visit(visitor);
+    for (std::size_t lane = 0; lane < lanes_.size(); ++lane)
+      store_.visit(visitor, fmt::format("exchange/lane{}", lane), arena(lanes_[lane].residual));
+  }
+
+ private:
+  struct Lane {
+    std::unique_ptr<Buffer> residual;  // what has not been sent so far
+    std::unique_ptr<Buffer> next;      // its gradient, then what this pass has not sent
+  };
+
+  // Made when it is needed: a rank has its own lanes only, unless it has collected the others'.
+  float* arena(std::unique_ptr<Buffer>& buffer) {
+    if (buffer == nullptr) buffer = backend_.allocate(sum_.size() * sizeof(float));
+    return static_cast<float*>(buffer->data());
+  }
+
+  std::int64_t words_before(std::int64_t block) const {
+    return block * static_cast<std::int64_t>(codec_->words_per_block());
+  }
+
+  void encode(std::int64_t end) {
+    Lane& lane = lanes_[last_];
+    const float* const residual = arena(lane.residual);
+    float* const values = arena(lane.next);
+    for (; encoded_ < end; ++encoded_) {
+      std::uint32_t* const words = words_.own.data() + words_before(encoded_);
+      if (last_ == first_) std::memset(words, 0, codec_->words_per_block() * sizeof *words);
+      const std::uint32_t largest =
+          codec_->encode(static_cast<std::int64_t>(last_), encoded_, values + encoded_ * kBlock,
+                         residual + encoded_ * kBlock, words);
+      std::uint32_t& most = tail_.maxima()[static_cast<std::size_t>(encoded_)];
+      most = std::max(most, largest);
+    }
+  }
+
+  void send(WordRange bucket) {
+    const std::size_t first = bucket.begin / kSliceWords, count = bucket.size() / kSliceWords;
+    if (std::uint32_t* checksums = checked_.checksums(static_cast<std::int64_t>(first)); checksums != nullptr)
+      backend_.checksum(words_.own.data() + bucket.begin, static_cast<std::int64_t>(count), checksums);
+    checked_.start(bucket);
+  }
+
+  // From numbers that all ranks have, so all take the same decision.
+  Verdict judge() {
+    const auto maxima = tail_.maxima();
+    if (std::ranges::any_of(maxima, [](std::uint32_t bits) { return bits >= kNotFinite; }))
+      return Verdict::not_finite;
+    if (tail_.fault() != 0) return Verdict::corrupt;
+    for (std::int64_t b = 0; b < store_.blocks(); ++b)
+      codec_->decode(b, words_.own.data() + words_before(b), sum_.data() + b * kBlock);
+    if (codec_->learn(maxima)) return Verdict::redo;
+    for (std::size_t lane = first_; lane <= last_; ++lane)
+      std::swap(lanes_[lane].residual, lanes_[lane].next);
+    return Verdict::commit;
+  }
+
+  std::string name_;
+  Backend& backend_;
+  Communicator& comm_;
+  Transport& transport_;
+  ParameterStore& store_;
+  std::int64_t per_lane_;  // micro-batches
+  std::vector<Lane> lanes_;
+  std::unique_ptr<Codec> codec_;
+  Arena words_;  // codes, then their sums
+  CheckedSums checked_;
+  Buckets buckets_;
+  Tail tail_;
+  DeviceArray<float> sum_;
+  DeviceArray<float> block_scale_;
+  DeviceArray<double> squares_;
+  std::size_t first_ = 0, last_ = 0;  // of this rank's lanes: the first, and the one in work
+  std::int64_t encoded_ = 0;          // blocks of it
+};
+
+}  // namespace
+
+std::unique_ptr<Exchange> make_compressed_exchange(const ExchangeOptions& options, Backend& backend,
+                                                   Communicator& comm, Transport& transport,
+                                                   ParameterStore& store, std::int64_t micro_batches) {
+  if (!backend.reads_host_memory())
+    input_error(
+        "exchange.compression = \"{}\" is for ranks on CPUs so far, but device.kind is \"{}\"; use \"none\"",
+        options.compression, backend.name());
+  if (options.arithmetic != "exact")
+    input_error("exchange.compression = \"{}\" sums codes exactly; set exchange.arithmetic = \"exact\"",
+                options.compression);
+  return std::make_unique<Compressed>(options, backend, comm, transport, store, micro_batches);
+}
+
+}  // namespace rondo
