@@ -95,8 +95,11 @@ int run() {
     H5get_libversion(&major, &minor, &release);
     line("rondo", version() + " (" + build_info() + ")");
     line("MPI", mpi_version());
-    line("recovery", mpi_has_ulfm() ? "in the job: start with mpirun --with-ft ulfm"
-                                    : "by restart: this MPI has no fault tolerance (Open MPI 5 has)");
+    if (comm.recovers())
+      line("recovery", "in the job: active");
+    else
+      line("recovery", mpi_has_ulfm() ? "in the job: start with mpirun --with-ft ulfm"
+                                      : "by restart: this MPI has no fault tolerance (Open MPI 5 has)");
     report_ranks(comm, hosts);
     line("instruction set", simd().name + std::string(" for our loops; oneDNN: see numerics"));
     line("numerics", numerics[0]);

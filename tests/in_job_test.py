@@ -1,0 +1,123 @@
+"""Recovery in the job, on Open MPI 5 under `mpirun --with-ft ulfm`: whichever rank dies, and whenever, the others go on to
+the bits of a run to which nothing happened. Skipped (exit code 77) where MPI has no fault tolerance."""
+
+import json
+import re
+import subprocess
+import sys
+import unittest
+from pathlib import Path
+
+from rondo_testing import TINY, ULFM, RondoTest, has_ulfm, run, write_config
+
+LOG_EVERY, STEPS = 20, 240
+RUN = TINY | {"train.max_steps": STEPS, "train.log_every": LOG_EVERY, "train.eval_every": 60, "checkpoint.every_steps": 40,
+              "recovery.watchdog_s": 1.0, "exchange.bucket_bytes": 16384}
+
+
+class InJobTest(RondoTest):
+    def setUp(self):
+        super().setUp()
+        self.config = write_config(self.folder / "tiny.toml", RUN)
+
+    def survive(self, name, chaos, ranks=4, code=0, timeout=60, **sets):
+        result = self.train(name, ranks=ranks, mpirun=ULFM, env={"RONDO_CHAOS": chaos}, sets=sets, timeout=timeout)
+        self.assertEqual(result.code, code, result.text)
+        self.assertEqual(self.digest(self.folder / name), self.whole())
+        self.assertEqual(self.lines(name), self.lines("whole"))
+        return result
+
+    def whole(self):
+        if not (self.folder / "whole").exists():
+            self.assertEqual(self.train("whole").code, 0)
+        return self.digest(self.folder / "whole")
+
+    def lines(self, name):
+        """Every line of the metrics, without times: none is missing, repeated or different, whoever wrote it."""
+        return [{key: value for key, value in line.items() if not key.endswith("_s")} for line in self.metrics(name)]
+
+    def losses(self, name):
+        return json.loads(self.succeed("inspect", self.folder / name, "--json").text)["run"]["losses"]
+
+
+class Deaths(InJobTest):
+    def test_a_rank(self):
+        result = self.survive("run", "rank=2,step=37,phase=backward,fault=kill")
+        [line] = result.lines("rank 2 (")
+        self.assertRegex(line, r"^rank 2 \(.+, pid \d+\) died in step 37.*; 3 rank\(s\) go on; step done again after 0\.\d+ s$")
+        for rank in (0, 1, 3):
+            self.assertIn(line.partition(" after ")[0], (self.folder / f"run/logs/rank-000{rank}.log").read_text())
+        self.assertEqual(self.losses("run"), [{"rank": 2, "times": 1}])
+        self.assertIn("the others went on", self.succeed("inspect", self.folder / "run").text)
+
+    def test_rank_0_in_every_phase_of_its_own(self):
+        """Metrics, checkpoints, lock and terminal move to the next rank."""
+        for phase, step in (("evaluation", 120), ("checkpoint", 80), ("loading", 61), ("optimizer", 59), ("leaving", STEPS)):
+            with self.subTest(phase):
+                result = self.survive(phase, f"rank=0,step={step},phase={phase},fault=kill")
+                self.assertIn(f"step {STEPS}/{STEPS}", result.text)
+                last = run("inspect", self.folder / phase, "--json")
+                self.assertEqual(json.loads(last.text)["run"]["checkpoints"][-1]["step"], STEPS)
+
+    def test_all_but_one(self):
+        self.survive("run", ";".join(f"rank={r},step={s},phase=forward,fault=segv" for r, s in ((0, 50), (1, 90), (3, 90))))
+
+    def test_during_recovery(self):
+        self.survive("run", "rank=1,step=50,phase=backward,fault=kill;rank=0,step=50,phase=recovery,fault=kill;"
+                            "rank=3,step=50,phase=regrouping,fault=kill")
+
+    def test_a_rank_that_leaves(self):
+        """mpirun tells nobody of an exit code other than 0, and passes it on."""
+        self.survive("run", "rank=1,step=50,phase=backward,fault=exit", code=3)
+
+    def test_by_messages(self):
+        for algorithm in ("ring", "tree", "mpi"):
+            with self.subTest(algorithm):
+                self.survive(algorithm, "rank=1,step=50,phase=backward,bucket=2,fault=kill;"
+                                        "rank=2,step=99,phase=control_word,fault=kill", **{"exchange.algorithm": algorithm})
+
+    def test_before_the_first_step_it_is_an_error(self):
+        result = self.train("run", ranks=3, mpirun=ULFM, env={"RONDO_CHAOS": "rank=1,step=0,phase=starting,fault=kill"})
+        self.assertNotEqual(result.code, 0)
+        self.assertRegex(result.text, r"rondo: .*(died|lost|failed)")
+
+
+class Hangs(InJobTest):
+    def test_hung(self):
+        self.survive("run", "rank=1,step=50,phase=exchange,fault=hang")
+
+    def test_stopped(self):
+        self.survive("run", "rank=0,step=50,phase=backward,fault=stop")
+        self.assertIn("gives no sign of life: killed", (self.folder / "run/logs/rank-0001.log").read_text())
+
+    def test_a_slow_rank_stays(self):
+        result = self.survive("run", "rank=1,step=50,phase=backward,fault=slow")
+        self.assertNotIn("go on", result.text)
+
+
+class Others(InJobTest):
+    def test_stop_and_resume(self):
+        self.whole()
+        chaos = "rank=0,step=50,phase=backward,fault=kill"
+        first = self.train("run", ranks=4, mpirun=ULFM, env={"RONDO_CHAOS": chaos})
+        self.assertEqual(first.code, 0, first.text)
+        again = self.train("run", "--resume", ranks=2)
+        self.assertEqual(again.code, 0, again.text)
+        self.assertEqual(self.digest(self.folder / "run"), self.whole())
+
+    def test_doctor_says_whether_it_is_active(self):
+        self.assertIn("start with mpirun --with-ft ulfm", run("doctor", ranks=2).text)
+        self.assertIn("active", run("doctor", ranks=2, mpirun=ULFM).text)
+
+    def test_chaos(self):
+        done = subprocess.run([sys.executable, Path(__file__).parent / "chaos_test.py", "--in-job", "--trials", "12"],
+                              capture_output=True, text=True, timeout=280)
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+        self.assertTrue(re.search("12 of 12 finished with the failure-free digest", done.stdout), done.stdout)
+
+
+if __name__ == "__main__":
+    if not has_ulfm():
+        print("skipped: this MPI has no fault tolerance (Open MPI 5 has)")
+        sys.exit(77)
+    unittest.main()
