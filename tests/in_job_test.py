@@ -8,7 +8,7 @@ import sys
 import unittest
 from pathlib import Path
 
-from rondo_testing import TINY, ULFM, RondoTest, has_ulfm, run, write_config
+from rondo_testing import ANY_CODE, TINY, ULFM, RondoTest, has_ulfm, run, write_config
 
 LOG_EVERY, STEPS = 20, 240
 RUN = TINY | {"train.max_steps": STEPS, "train.log_every": LOG_EVERY, "train.eval_every": 60, "checkpoint.every_steps": 40,
@@ -20,8 +20,8 @@ class InJobTest(RondoTest):
         super().setUp()
         self.config = write_config(self.folder / "tiny.toml", RUN)
 
-    def survive(self, name, chaos, ranks=4, code=0, timeout=60, **sets):
-        result = self.train(name, ranks=ranks, mpirun=ULFM, env={"RONDO_CHAOS": chaos}, sets=sets, timeout=timeout)
+    def survive(self, name, chaos, ranks=4, code=0, timeout=60, mpirun=ULFM, **sets):
+        result = self.train(name, ranks=ranks, mpirun=mpirun, env={"RONDO_CHAOS": chaos}, sets=sets, timeout=timeout)
         self.assertEqual(result.code, code, result.text)
         self.assertEqual(self.digest(self.folder / name), self.whole())
         self.assertEqual(self.lines(name), self.lines("whole"))
@@ -69,6 +69,11 @@ class Deaths(InJobTest):
     def test_a_rank_that_leaves(self):
         """mpirun tells nobody of an exit code other than 0, and passes it on."""
         self.survive("run", "rank=1,step=50,phase=backward,fault=exit", code=3)
+
+    def test_two_exits(self):
+        """Of itself mpirun would end the job at the second."""
+        chaos = "rank=2,step=50,phase=optimizer,fault=exit;rank=0,step=50,phase=exchange,fault=exit"
+        self.survive("run", chaos, mpirun=ULFM + ANY_CODE)
 
     def test_by_messages(self):
         for algorithm in ("ring", "tree", "mpi"):

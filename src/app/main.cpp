@@ -29,11 +29,11 @@ int size_of_environment() {
   return value == nullptr ? 1 : std::atoi(value);
 }
 
-// Rank 0 speaks. When all ranks fail alike, it has ended the job before the others open their mouths; when
-// only another rank fails, that one speaks.
+// Rank 0 speaks. When all ranks fail alike, it has ended the job before the others open their mouths, however
+// busy the machine is where they know that they do; when only another rank fails, that one speaks.
 int failed(const std::string& text, int code) {
   const int rank = error_context().rank;
-  if (rank != 0) std::this_thread::sleep_for(std::chrono::seconds(3));
+  if (rank != 0) std::this_thread::sleep_for(std::chrono::seconds(error_context().shared ? 30 : 3));
   std::fputs(fmt::format("rondo: {}{}\n", rank == 0 ? "" : fmt::format("rank {}: ", rank), text).c_str(),
              stderr);
   std::fflush(stderr);

@@ -56,7 +56,8 @@ void CheckedSums::blame(std::size_t block) {
            static_cast<std::uint32_t>(std::min<std::size_t>(block, kFaultBlocks - 1));
 }
 
-int CheckedSums::rank_of(std::uint32_t fault) { return static_cast<int>(fault / kFaultBlocks) - 1; }
-std::int64_t CheckedSums::block_of(std::uint32_t fault) { return fault % kFaultBlocks; }
+Corruption CheckedSums::named(std::uint32_t fault, const Buckets& buckets) {
+  return {static_cast<int>(fault / kFaultBlocks) - 1, buckets.bucket_of(fault % kFaultBlocks)};
+}
 
 }  // namespace rondo

@@ -5,8 +5,9 @@
 
 #include <cstdint>
 
-#include "rondo/comm/transport.hpp"
+#include "buckets.hpp"
 #include "rondo/device/array.hpp"
+#include "rondo/exchange/exchange.hpp"
 
 namespace rondo {
 
@@ -26,8 +27,7 @@ class CheckedSums {
   void verify();
   /// Which rank found a wrong sum in which block, as one word that is comparable; 0 is none.
   std::uint32_t fault() const { return fault_; }
-  static int rank_of(std::uint32_t fault);
-  static std::int64_t block_of(std::uint32_t fault);
+  static Corruption named(std::uint32_t fault, const Buckets& buckets);
 
  private:
   bool shares_memory() const { return !sums_.peers.empty(); }

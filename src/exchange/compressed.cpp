@@ -96,11 +96,8 @@ class Compressed : public Exchange {
     checked_.verify();
     tail_.combine(transport_, mine, checked_.fault());
     StepOutcome outcome = tail_.outcome();
-    outcome.verdict = Verdict::not_finite;
-    if (std::ranges::all_of(outcome.losses, [](double x) { return std::isfinite(x); }))
-      outcome.verdict = judge();
-    if (const std::uint32_t fault = tail_.fault(); outcome.verdict == Verdict::corrupt)
-      outcome.corruption = {CheckedSums::rank_of(fault), buckets_.bucket_of(CheckedSums::block_of(fault))};
+    if (outcome.verdict == Verdict::commit) outcome.verdict = judge();
+    if (outcome.verdict == Verdict::corrupt) outcome.corruption = CheckedSums::named(tail_.fault(), buckets_);
     times.exposed_s += now_s() - start;
     return outcome;
   }
@@ -112,9 +109,7 @@ class Compressed : public Exchange {
 
   std::vector<double> block_squares() override {
     backend_.block_squares(gradient(1), static_cast<std::int64_t>(squares_.size()), squares_.data());
-    std::vector<double> squares(squares_.size());
-    squares_.get(squares);
-    return squares;
+    return squares_.get();
   }
 
   void collect() override {

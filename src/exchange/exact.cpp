@@ -100,11 +100,8 @@ class Exact : public Exchange {
     if (!fused_) checked_->verify();
     tail_.combine(transport_, mine, fused_ ? 0 : checked_->fault());
     StepOutcome outcome = tail_.outcome();
-    outcome.verdict = Verdict::not_finite;
-    if (std::ranges::all_of(outcome.losses, [](double x) { return std::isfinite(x); }))
-      outcome.verdict = judge();
-    if (const std::uint32_t fault = tail_.fault(); outcome.verdict == Verdict::corrupt)
-      outcome.corruption = {CheckedSums::rank_of(fault), buckets_.bucket_of(CheckedSums::block_of(fault))};
+    if (outcome.verdict == Verdict::commit) outcome.verdict = judge();
+    if (outcome.verdict == Verdict::corrupt) outcome.corruption = CheckedSums::named(tail_.fault(), buckets_);
     times.exposed_s += now_s() - start;
     return outcome;
   }
@@ -118,9 +115,7 @@ class Exact : public Exchange {
 
   std::vector<double> block_squares() override {
     backend_.block_squares(gradient(1), fixed_.blocks(), squares_.data());
-    std::vector<double> squares(blocks());
-    squares_.get(squares);
-    return squares;
+    return squares_.get();
   }
 
   void visit(StateVisitor& visitor) override { fixed_.visit(visitor); }

@@ -48,9 +48,7 @@ class Float32 : public Exchange {
     transport_.finish();
     note_span(SpanKind::wait, 0, start, now_s());
     tail_.combine(transport_, mine, 0);
-    StepOutcome outcome = tail_.outcome();
-    if (!std::ranges::all_of(outcome.losses, [](double x) { return std::isfinite(x); }))
-      outcome.verdict = Verdict::not_finite;
+    const StepOutcome outcome = tail_.outcome();
     times.exposed_s += now_s() - start;
     return outcome;
   }
@@ -62,9 +60,7 @@ class Float32 : public Exchange {
 
   std::vector<double> block_squares() override {
     backend_.block_squares(gradient(1), static_cast<std::int64_t>(squares_.size()), squares_.data());
-    std::vector<double> squares(squares_.size());
-    squares_.get(squares);
-    return squares;
+    return squares_.get();
   }
 
   void visit(StateVisitor&) override {}

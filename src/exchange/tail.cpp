@@ -1,6 +1,7 @@
 #include "tail.hpp"
 
 #include <bit>
+#include <cmath>
 
 #include "rondo/core/clock.hpp"
 #include "rondo/core/phase.hpp"
@@ -32,6 +33,8 @@ StepOutcome Tail::outcome() const {
   for (std::size_t i = 2 * micro_batches_; i < sums_.size(); ++i)
     outcome.seconds.push_back(std::bit_cast<float>(sums_[i]));
   outcome.request = maxima_[maxima_.size() - 2];
+  if (!std::ranges::all_of(outcome.losses, [](double x) { return std::isfinite(x); }))
+    outcome.verdict = Verdict::not_finite;
   return outcome;
 }
 

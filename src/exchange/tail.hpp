@@ -26,7 +26,7 @@ class Tail {
   /// Adds this rank's report and its fault, 0 for none (the greatest wins, as of requests), then combines
   /// all.
   void combine(Transport& transport, const StepReport& mine, std::uint32_t fault);
-  /// What all ranks reported; the verdict is still to be found.
+  /// What all ranks reported. The verdict: not_finite where a loss is not, else still to be found.
   StepOutcome outcome() const;
   std::uint32_t fault() const { return maxima_.back(); }
 

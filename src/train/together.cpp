@@ -16,6 +16,7 @@ void together(Communicator& comm, const std::function<void()>& work) {
   const std::vector<std::string> problems = comm.gather_texts(problem);
   for (const std::string& first : problems) {
     if (first.empty()) continue;
+    error_context().shared = true;
     if (first[0] == 'i') throw InputError(first.substr(1));
     throw Error(first.substr(1));
   }

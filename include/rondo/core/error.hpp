@@ -32,6 +32,7 @@ class InputError : public Error {
 struct ErrorContext {
   int rank = 0;
   std::int64_t step = -1;  ///< -1: not training yet
+  bool shared = false;     ///< all ranks have the error that is on its way, so rank 0 will tell of it
 };
 ErrorContext& error_context();
 

@@ -19,6 +19,11 @@ class DeviceArray {
   std::size_t size() const { return size_; }
   void clear() { backend_->clear(data(), size_ * sizeof(T)); }
   void put(std::span<const T> host) { backend_->copy_in(data(), host.data(), host.size_bytes()); }
+  std::vector<T> get() {
+    std::vector<T> host(size_);
+    get(host);
+    return host;
+  }
   void get(std::span<T> host) { backend_->copy_out(host.data(), data(), host.size_bytes()); }
 
  private:

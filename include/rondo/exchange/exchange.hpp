@@ -30,8 +30,7 @@ struct ExchangeOptions {
 /// In how many lanes a step's micro-batches are dealt to ranks: whole, equal and in order. What is compressed
 /// is the sum of a lane, so that the bits do not depend on who has it. Without compression each micro-batch
 /// is one; with it as many as `exchange.lanes` says, or, where that is 0, the greatest divisor of
-/// `micro_batches` up to
-/// 16. InputError for lanes that do not divide the micro-batches.
+/// `micro_batches` up to 16. InputError for lanes that do not divide the micro-batches.
 std::int64_t lanes_of(const ExchangeOptions& options, std::int64_t micro_batches);
 
 enum class Verdict {
