@@ -48,6 +48,34 @@ class Bench(GpuTest):
             self.assertEqual(figures["share_of_peak"] is not None, known)
 
 
+class Profilers(GpuTest):
+    def test_see_a_range_for_each_step_and_phase(self):
+        heard = self.folder / "heard.txt"
+        listener = Path(os.environ["RONDO_GPUSIM"]) / "libnvtx_listener.so"
+        result = self.on_gpus("train", self.config, "--run-dir", self.folder / "run", "--set", "device.kind=cuda",
+                              "--set", "train.max_steps=3", ranks=1,
+                              env={"NVTX_INJECTION64_PATH": str(listener), "NVTX_HEARD": str(heard)})
+        self.assertEqual(result.code, 0, result.text)
+        open_ranges, phases = [], {}
+        first, *events = heard.read_text().splitlines()
+        self.assertEqual(first, "domain rondo")
+        for event in events:
+            kind, *name = event.split(" ")
+            if kind == "pop":
+                open_ranges.pop()
+            elif kind == "push":
+                open_ranges.append(" ".join(name[:-1]))
+                if len(open_ranges) == 2:
+                    phases.setdefault(open_ranges[0], []).append(open_ranges[1])
+                self.assertLessEqual(len(open_ranges), 2, event)  # phases do not lie within each other
+            else:
+                self.assertEqual((kind, open_ranges[-1]), ("mark", "backward"))
+        self.assertEqual([step for step in phases if step.startswith("step")], list(phases))
+        for step in ("step 0", "step 1", "step 2"):
+            trained = [phase for phase in phases[step] if phase in ("forward", "backward", "control_word", "optimizer")]
+            self.assertEqual(trained[-4:], ["forward", "backward", "control_word", "optimizer"])
+
+
 class Doctor(GpuTest):
     def doctor(self, code, *expected, **options):
         result = self.on_gpus("doctor", **options)

@@ -14,7 +14,7 @@ if(rondo_has_cuda AND TARGET gpusim_nccl AND NOT RONDO_SANITIZE)
     set_tests_properties(exchange_test.simulated_gpu.${ranks}_ranks PROPERTIES TIMEOUT 120 PROCESSORS 2 ENVIRONMENT
       "${mpi_environment};LD_LIBRARY_PATH=${gpusim_libraries};GPUSIM_DEVICES=3;RONDO_NEEDS_CUDA=1")
   endforeach()
-  foreach(name parity_test device_test)
+  foreach(name parity_test device_test device_gradient_test)
     foreach(seed 1 2)
       add_test(NAME ${name}.simulated_gpu_${seed} COMMAND ${name})
       set_tests_properties(${name}.simulated_gpu_${seed} PROPERTIES TIMEOUT 300

@@ -1,5 +1,5 @@
 // Gradients against central differences, in double precision: `nn` compiled with RONDO_REAL=double on the
-// reference backend. A new layer is checked by a line in kNetworks.
+// reference backend.
 #include <algorithm>
 #include <cmath>
 #include <functional>
@@ -8,52 +8,20 @@
 
 #include "builder.hpp"
 #include "catch.hpp"
+#include "gradient_networks.hpp"
 #include "reference_backend.hpp"
 #include "rondo/core/error.hpp"
 #include "rondo/nn/model.hpp"
 
 using namespace rondo;
+using namespace rondo::gradients;
 
 namespace {
 
 using Doubles = std::vector<double>;
-constexpr std::int64_t kSamples = 3, kTargets = 2;
 constexpr double kStep = 2e-4;         // of a difference
 constexpr double kClear = 20 * kStep;  // how far from a kink a difference may be taken
 constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
-
-struct Network {
-  std::int64_t inputs;
-  std::vector<std::string> layers;  // a linear layer to kTargets outputs follows
-  std::int64_t ids = 0;             // inputs are whole numbers below this; 0: they are in [-1, 1)
-};
-
-const Network kNetworks[] = {
-    {5, {}},
-    {5, {"linear 4 relu"}},
-    {5, {"linear 4 gelu"}},
-    {5, {"linear 4 silu"}},
-    {1, {"linear 1 silu"}},
-    {7, {"linear 33 relu", "linear 17 gelu", "linear 5 silu"}},
-    {6, {"layer_norm"}},
-    {5, {"linear 7 silu", "layer_norm", "linear 3 gelu"}},
-    {9, {"dropout 0.4"}},
-    {5, {"linear 6 gelu", "dropout 0.25", "linear 6 silu", "dropout 0"}},
-    {3, {"embedding 4 2"}, 4},
-    {2, {"embedding 11 3", "linear 4 gelu"}, 11},
-    {8, {"conv1d 3 2 1"}},  // a sequence of one step
-    {12, {"sequence 3", "conv1d 4 1 1 relu"}},
-    {12, {"sequence 3", "conv1d 4 3 1 gelu"}},
-    {14, {"sequence 2", "conv1d 3 2 4 silu"}},
-    {10, {"sequence 2", "conv1d 2 3 9 silu"}},  // looks back beyond the sequence
-    {12, {"sequence 2", "conv1d 3 3 1 gelu", "conv1d 2 2 2 silu", "flatten", "linear 4 gelu"}},
-    {12, {"sequence 4", "layer_norm", "linear 3 silu", "dropout 0.3"}},
-    {5, {"residual linear 5 gelu"}},
-    {5, {"residual layer_norm"}},
-    {5, {"residual dropout 0.5", "residual dropout 0"}},
-    {5, {"residual residual linear 5 silu", "residual residual dropout 0.5"}},
-    {12, {"sequence 3", "residual conv1d 3 2 2 relu", "residual linear 3 gelu"}},
-};
 
 Doubles draw(std::int64_t n, std::uint32_t seed, double low = -1, double high = 1) {
   const RandomStream stream{seed, Purpose::test, 0, 0};
@@ -180,10 +148,6 @@ std::string check(const Network& network, std::uint32_t seed = 1) {
   return wrong.empty() ? "" : failed("accumulated: " + wrong);
 }
 
-std::unique_ptr<Loss> make_loss(bool pinball) {
-  return pinball ? pinball_loss({0.1, 0.5, 0.9}) : squared_loss();
-}
-
 /// A model with a batch of its own. The second sample is masked, and one target of the first.
 struct Trainer : Bench {
   static constexpr std::int64_t kColumns = 6;
@@ -232,12 +196,6 @@ std::string check_model(const ModelOptions& options, bool pinball, std::uint32_t
                                       [&] { return trainer.train(0, kSamples); });
   return wrong.empty() ? "" : fmt::format("{} members of {}: {}", options.members, options.layers, wrong);
 }
-
-const ModelOptions kModels[] = {
-    {{"linear 6 gelu", "linear 5 relu"}, 1},
-    {{"linear 6 silu", "residual linear 6 gelu", "layer_norm", "dropout 0.2"}, 2},
-    {{"sequence 3", "conv1d 4 2 1 silu", "residual conv1d 4 2 2 gelu", "dropout 0.1", "flatten"}, 2},
-};
 
 double largest_difference(const Doubles& a, const Doubles& b) {
   double largest = 0;

@@ -95,7 +95,7 @@ void arm_chaos(int rank) {
     Fault fault = parsed(one);
     if (fault.rank == rank && (fault.attempt == attempt || fault.attempt == -1)) faults().push_back(fault);
   }
-  if (!faults().empty()) detail::at_entry = at_entry;
+  if (!faults().empty()) on_entry(at_entry);
 }
 
 }  // namespace rondo

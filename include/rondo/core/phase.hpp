@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <optional>
 #include <string_view>
+#include <vector>
 
 namespace rondo {
 
@@ -49,14 +50,16 @@ struct Position {
 
 namespace detail {
 inline std::atomic<std::uint64_t> position{0};
-/// Called at every entry where it is set: faults on demand, for tests. Set before training begins.
-inline void (*at_entry)() = nullptr;
+inline std::vector<void (*)()> listeners;
 inline void move_to(std::uint64_t word) {
   position.store(word, std::memory_order_relaxed);
-  if (at_entry != nullptr) [[unlikely]]
-    at_entry();
+  for (void (*hear)() : listeners) hear();
 }
 }  // namespace detail
+
+/// From here on `hear` is called at every entry to a phase and for every bucket, by the thread that trains:
+/// for profilers, and for faults on demand. Only before training begins.
+inline void on_entry(void (*hear)()) { detail::listeners.push_back(hear); }
 
 /// Whoever waits for other ranks counts that up about once a millisecond: so it is known from a rank that
 /// hangs in the same phase.

@@ -6,6 +6,7 @@
 
 #include "cuda.hpp"
 #include "cuda_backend.hpp"
+#include "profiler_ranges.hpp"
 #include "rondo/core/error.hpp"
 
 namespace rondo {
@@ -60,6 +61,7 @@ std::string why_not_cuda() {
 // Ranks do not share a card: each would get a part of its time, and NCCL refuses it.
 std::unique_ptr<Backend> make_cuda_backend(int local_rank, int local_size) {
   const int count = cards();
+  show_phases_to_profilers();
   if (was_given_one_card(count)) return std::make_unique<CudaBackend>(0);
   if (local_size > count || local_rank >= count)
     input_error(
