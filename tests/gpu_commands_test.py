@@ -47,6 +47,26 @@ class Bench(GpuTest):
             figures = self.figures("bench", "step", self.config, "--steps", "10", *sets, env={"GPUSIM_COMPUTE": compute})
             self.assertEqual(figures["share_of_peak"] is not None, known)
 
+    def test_the_trace_shows_buckets_on_their_way_while_backward_still_runs(self):
+        """On one stream, or after backward, none would be in flight at the moment in which backward ends."""
+        path = self.folder / "trace.json"
+        sets = {"device.kind": "cuda", "train.global_batch": "16", "train.micro_batches": "4",
+                "exchange.bucket_bytes": "4096", "model.layers": '["linear 24 gelu", "linear 24 gelu", "linear 24 gelu"]'}
+        self.figures("bench", "step", self.config, "--steps", "10", "--trace", path, ranks=2,
+                     *(word for key, value in sets.items() for word in ("--set", f"{key}={value}")))
+        events = json.loads(path.read_text())["traceEvents"]
+        for rank in (0, 1):
+            mine = [event for event in events if event["pid"] == rank]
+            begun = {event["id"]: event["ts"] for event in mine if event["ph"] == "b"}
+            ended = {event["id"]: event["ts"] for event in mine if event["ph"] == "e"}
+            backward = [event for event in mine if event["name"] == "backward"]
+            steps = [(event["ts"], event["ts"] + event["dur"]) for event in mine if event["name"] == "step"]
+            overlaps = 0
+            for begin, end in steps:
+                last = max(event["ts"] + event["dur"] for event in backward if begin <= event["ts"] <= end)
+                overlaps += any(begin <= begun[bucket] < last < ended[bucket] for bucket in ended)
+            self.assertGreater(overlaps, len(steps) / 4, f"rank {rank}, {len(steps)} steps")
+
 
 class Profilers(GpuTest):
     def test_see_a_range_for_each_step_and_phase(self):
