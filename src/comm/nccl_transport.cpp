@@ -32,10 +32,7 @@ void abort_with_deadline(ncclComm_t comm) {
 }  // namespace
 
 NcclTransport::NcclTransport(MpiCommunicator& comm, Backend& backend)
-    : comm_(comm),
-      backend_(backend),
-      compute_(static_cast<cudaStream_t>(backend.stream())),
-      mpi_(comm.duplicate()) {
+    : comm_(comm), backend_(backend), mpi_(comm.duplicate()) {
   cuda(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "creating a stream");
   cuda(cudaEventCreateWithFlags(&ready_, cudaEventDisableTiming), "creating an event");
   cuda(cudaEventCreateWithFlags(&done_, cudaEventDisableTiming), "creating an event");
@@ -106,7 +103,7 @@ void NcclTransport::queue(std::string what, const std::function<ncclResult_t()>&
                           std::size_t traced_words) {
   const bool traced = traced_words != 0 && trace() != nullptr;
   pending_ = std::move(what);
-  cuda(cudaEventRecord(ready_, compute_), "recording an event");
+  cuda(cudaEventRecord(ready_, static_cast<cudaStream_t>(backend_.stream())), "recording an event");
   cuda(cudaStreamWaitEvent(stream_, ready_, 0), "ordering two streams");
   const std::size_t begin = traced ? backend_.moment(stream_) : 0;
   settle(collective(), pending_);

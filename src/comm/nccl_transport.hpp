@@ -49,7 +49,7 @@ class NcclTransport final : public Transport {
 
   MpiCommunicator& comm_;
   Backend& backend_;
-  cudaStream_t compute_, stream_ = nullptr;
+  cudaStream_t stream_ = nullptr;
   cudaEvent_t ready_ = nullptr, done_ = nullptr;
   ncclComm_t nccl_ = nullptr;
   MPI_Comm mpi_;

@@ -14,14 +14,18 @@ namespace {
 class DeviceBuffer : public Buffer {
  public:
   DeviceBuffer(std::size_t bytes, const Stream& stream)
-      : bytes_((bytes + 63) / 64 * 64), memory_(Memory::Kind::device, bytes_ == 0 ? 64 : bytes_) {
+      : stream_(stream),
+        bytes_((bytes + 63) / 64 * 64),
+        memory_(Memory::Kind::device, bytes_ == 0 ? 64 : bytes_) {
     check(cudaMemsetAsync(memory_.data(), 0, memory_.bytes(), stream), "zeroing memory");
     stream.wait();  // other streams may use it next
   }
+  ~DeviceBuffer() override { stream_.send(); }  // to be freed behind what uses it
   void* data() override { return memory_.data(); }
   std::size_t bytes() const override { return bytes_; }
 
  private:
+  const Stream& stream_;
   std::size_t bytes_;
   Memory memory_;
 };
@@ -116,12 +120,13 @@ void CudaBackend::await_uploads() {
 }
 
 void CudaBackend::clear(void* device, std::size_t bytes) {
-  if (bytes != 0) check(cudaMemsetAsync(device, 0, bytes, stream_), "zeroing memory");
+  if (bytes != 0) check(cudaMemsetAsync(device, 0, bytes, stream_.grouped()), "zeroing memory");
 }
 
 void CudaBackend::copy(void* to, const void* from, std::size_t bytes) {
   if (bytes != 0)
-    check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToDevice, stream_), "copying within the GPU");
+    check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToDevice, stream_.grouped()),
+          "copying within the GPU");
 }
 
 void CudaBackend::matmul(Operand a, bool transpose_a, Operand b, bool transpose_b, Matrix c,
@@ -132,41 +137,41 @@ void CudaBackend::matmul(Operand a, bool transpose_a, Operand b, bool transpose_
 }
 
 void CudaBackend::to_half(std::uint16_t* to, const real* from, std::int64_t n, Precision half) {
-  kernels::to_half(to, from, n, half, stream_);
+  kernels::to_half(to, from, n, half, stream_.grouped());
   check_launch("to_half");
 }
 
 void CudaBackend::quantise(std::uint32_t* q, const real* g, std::int64_t blocks, const float* scales,
                            bool add, std::uint32_t* max_bits, std::uint32_t* checksums) {
-  kernels::quantise(q, g, blocks, scales, add, max_bits, checksums, stream_);
+  kernels::quantise(q, g, blocks, scales, add, max_bits, checksums, stream_.grouped());
   check_launch("quantise");
 }
 
 void CudaBackend::checksum(const std::uint32_t* q, std::int64_t blocks, std::uint32_t* checksums) {
-  kernels::checksum(q, blocks, checksums, stream_);
+  kernels::checksum(q, blocks, checksums, stream_.grouped());
   check_launch("checksum");
 }
 
 void CudaBackend::block_squares(GradientView g, std::int64_t blocks, double* squares) {
-  kernels::block_squares(g.values, g.fixed, g.block_scale, blocks, squares, stream_);
+  kernels::block_squares(g.values, g.fixed, g.block_scale, blocks, squares, stream_.grouped());
   check_launch("block_squares");
 }
 
 void CudaBackend::adamw(real* w, real* m, real* v, GradientView g, std::int64_t blocks,
                         const float* block_decay, AdamWStep step) {
-  kernels::adamw(w, m, v, g.values, g.fixed, g.block_scale, blocks, block_decay, step, stream_);
+  kernels::adamw(w, m, v, g.values, g.fixed, g.block_scale, blocks, block_decay, step, stream_.grouped());
   check_launch("adamw");
 }
 
 void CudaBackend::sgd(real* w, real* momentum, GradientView g, std::int64_t blocks, const float* block_decay,
                       float rate, float beta, float decay) {
   kernels::sgd(w, momentum, g.values, g.fixed, g.block_scale, blocks, block_decay, rate, beta, decay,
-               stream_);
+               stream_.grouped());
   check_launch("sgd");
 }
 
 void CudaBackend::average(real* average, const real* w, std::int64_t n, float decay) {
-  kernels::average(average, w, n, decay, stream_);
+  kernels::average(average, w, n, decay, stream_.grouped());
   check_launch("average");
 }
 

@@ -18,9 +18,15 @@ namespace {
 
 }  // namespace
 
-Stream::Stream() { check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "creating a stream"); }
-Stream::~Stream() { cudaStreamDestroy(stream_); }
-void Stream::wait() const { check(cudaStreamSynchronize(stream_), "waiting for the GPU"); }
+Stream::Stream() {
+  check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "creating a stream");
+  groups_ = std::make_unique<LaunchGroups>(stream_);
+}
+Stream::~Stream() {
+  groups_.reset();
+  cudaStreamDestroy(stream_);
+}
+void Stream::wait() const { check(cudaStreamSynchronize(*this), "waiting for the GPU"); }
 
 Event::Event(Kind kind) {
   check(cudaEventCreateWithFlags(&event_, kind == Kind::timed ? cudaEventDefault : cudaEventDisableTiming),

@@ -4,8 +4,11 @@
 #include <cuda_runtime_api.h>
 
 #include <cstddef>
+#include <memory>
 #include <memory_resource>
 #include <utility>
+
+#include "launch_groups.hpp"
 
 namespace rondo {
 
@@ -16,11 +19,22 @@ class Stream {
   ~Stream();
   Stream(const Stream&) = delete;
   Stream& operator=(const Stream&) = delete;
-  operator cudaStream_t() const { return stream_; }  // NOLINT: a Stream is one
-  void wait() const;                                 ///< until all that was queued is done
+  /// For a kernel or product, a fill or copy within the card: it may wait for others and go with them.
+  cudaStream_t grouped() const {
+    groups_->begin();
+    return stream_;
+  }
+  /// For anything else: what waits goes first.
+  operator cudaStream_t() const {  // NOLINT: a Stream is one
+    groups_->send();
+    return stream_;
+  }
+  void send() const { groups_->send(); }
+  void wait() const;  ///< until all that was queued is done
 
  private:
   cudaStream_t stream_ = nullptr;
+  std::unique_ptr<LaunchGroups> groups_;
 };
 
 /// A point in a stream's work.

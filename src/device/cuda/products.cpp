@@ -47,7 +47,7 @@ int narrow(std::int64_t n) {
 // comes first, because setting it takes a workspace away. cuBLAS gives the same bits for the same version,
 // kind of card and number of multiprocessors, as long as atomics are off (cuBLAS guide, "Results
 // reproducibility").
-Products::Products(const Stream& stream) : workspace_(Memory::Kind::device, kWorkspace) {
+Products::Products(const Stream& stream) : stream_(stream), workspace_(Memory::Kind::device, kWorkspace) {
   check(cublas().create(&handle_), "starting");
   check(cublas().set_stream(handle_, stream), "setting the stream");
   check(cublas().set_workspace(handle_, workspace_.data(), kWorkspace), "setting the workspace");
@@ -65,6 +65,7 @@ void Products::run(Operand a, bool transpose_a, Operand b, bool transpose_b, Mat
   const auto op = [](bool transpose) { return transpose ? CUBLAS_OP_T : CUBLAS_OP_N; };
   const auto [type, compute] = how(a.precision);
   const float alpha = 1, beta = accumulate ? 1 : 0;
+  stream_.grouped();  // the handle has it
   check(
       cublas().gemm(handle_, op(transpose_b), op(transpose_a), narrow(c.cols), narrow(c.rows),
                     narrow(transpose_a ? a.rows : a.cols), &alpha, b.data, type, narrow(b.cols), a.data, type,

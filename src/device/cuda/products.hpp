@@ -22,6 +22,7 @@ class Products {
   std::string version() const;
 
  private:
+  const Stream& stream_;
   Memory workspace_;
   cublasContext* handle_ = nullptr;
 };

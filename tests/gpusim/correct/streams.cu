@@ -62,6 +62,39 @@ GPU_CASE(legacy_stream_orders_blocking_ones) {
   cudaStreamDestroy(s);
 }
 
+GPU_CASE(captured_launches_run_when_they_are_sent) {
+  int n = 300;
+  Array<float> x(std::vector<float>(n, 0.f)), y(std::vector<float>(n, 0.f));
+  Streams s;
+  cudaGraphExec_t exec = nullptr;
+  for (int round = 0; round < 3; ++round) {  // the second and third change arguments and sizes
+    cudaGraph_t graph;
+    check_cuda(cudaStreamBeginCapture(s.a, cudaStreamCaptureModeRelaxed), "capture");
+    add<<<3, 128, 0, s.a>>>(x, 1.f + round, n);
+    cudaMemcpyAsync(y, x, n * 4, cudaMemcpyDeviceToDevice, s.a);
+    if (round < 2)
+      add<<<3, 128, 0, s.a>>>(y, 10, n);
+    else
+      add<<<2, 256, 0, s.a>>>(y, 20, n);
+    check_cuda(cudaStreamEndCapture(s.a, &graph), "capture");
+    size_t count = 0;
+    cudaGraphGetNodes(graph, nullptr, &count);
+    check(count == 3, "nodes", count, 3);
+    cudaGraphExecUpdateResultInfo info;
+    if (exec == nullptr)
+      check_cuda(cudaGraphInstantiate(&exec, graph, 0), "instantiate");
+    else
+      check_cuda(cudaGraphExecUpdate(exec, graph, &info), "update");
+    check_cuda(cudaGraphDestroy(graph), "destroy");
+    check_cuda(cudaGraphLaunch(exec, s.a), "launch");
+  }
+  check_cuda(cudaGraphLaunch(exec, s.a), "launch");  // the last once more
+  check_cuda(cudaStreamSynchronize(s.a), "wait");
+  check_cuda(cudaGraphExecDestroy(exec), "destroy");
+  for (float v : x.down()) check(v == 9, "x", v, 9);
+  for (float v : y.down()) check(v == 29, "y", v, 29);
+}
+
 GPU_CASE(polling_ends) {
   Array<float> x(std::vector<float>(64, 0.f));
   Streams s;

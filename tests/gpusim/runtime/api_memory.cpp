@@ -83,6 +83,9 @@ cudaError_t copy(Copy c, cudaMemcpyKind kind, cudaStream_t handle, bool async) {
   Stream& stream = stream_of(handle);
   Allocation *to = allocation_of(c.to, c.size, who), *from = allocation_of(c.from, c.size, who);
   check_direction(to, from, kind);
+  if (stream.recording &&
+      (!to || !from || to->kind == MemoryKind::pinned || from->kind == MemoryKind::pinned))
+    throw UseError(cudaErrorStreamCaptureUnsupported, "stream is being captured: " + who + " of host memory");
   if (!from && to) {
     // Pageable memory is staged before the call returns, so that the caller may reuse it.
     auto staged = std::make_shared<std::vector<uint8_t>>(static_cast<const uint8_t*>(c.from),

@@ -78,6 +78,7 @@ cudaError_t cudaDeviceSynchronize() {
 cudaError_t cudaStreamQuery(cudaStream_t handle) {
   return api([&] {
     Stream& s = stream_of(handle);
+    if (s.recording) return cudaErrorStreamCaptureUnsupported;
     if (s.last && !scheduler().query(s.last)) return cudaErrorNotReady;
     return cudaSuccess;
   });

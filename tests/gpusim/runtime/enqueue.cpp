@@ -62,7 +62,9 @@ cudaError_t gpusim_enqueue(cudaStream_t stream, const char* name, const gpusim_r
                                               r.write, op.event);
                             work->entered = true;
                           }
-                          return work->run(work->argument) ? Progress::done : Progress::not_yet;
+                          if (!work->run(work->argument)) return Progress::not_yet;
+                          work->entered = false;  // a graph runs it again
+                          return Progress::done;
                         }));
     return cudaSuccess;
   });

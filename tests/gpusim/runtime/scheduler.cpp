@@ -8,8 +8,17 @@
 
 #include "report.hpp"
 #include "runtime/config.hpp"
+#include "runtime/use.hpp"
 
 namespace gpusim {
+namespace {
+
+// The real one records events and waits, too, as edges; the simulator's graphs are plain sequences.
+[[noreturn]] void not_while_recording(const std::string& what) {
+  throw UseError(cudaErrorStreamCaptureUnsupported, "stream is being captured: " + what);
+}
+
+}  // namespace
 
 Scheduler& scheduler() {
   static auto* s = new Scheduler;  // streams outlive static destructors
@@ -49,6 +58,11 @@ Stream* Scheduler::stream(cudaStream_t handle, int device) {
 
 OperationPtr Scheduler::enqueue(Stream& stream, const std::string& name,
                                 std::function<Progress(Operation&)> body, std::vector<OperationPtr> after) {
+  if (stream.recording) {
+    if (!body) not_while_recording(name);
+    stream.recording->nodes.push_back({name, std::move(body)});
+    return nullptr;
+  }
   auto op = std::make_shared<Operation>();
   op->device = stream.device;
   op->body = std::move(body);
@@ -122,6 +136,7 @@ void Scheduler::wait(const OperationPtr& operation) {
 }
 
 void Scheduler::wait(Stream& stream) {
+  if (stream.recording) not_while_recording("waiting for the stream");
   if (stream.last) wait(stream.last);
   // Synchronising with the legacy stream waits for the blocking ones too.
   if (&stream != legacy_[static_cast<size_t>(stream.device)]) return;

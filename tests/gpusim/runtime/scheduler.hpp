@@ -28,6 +28,15 @@ struct Operation {
 };
 using OperationPtr = std::shared_ptr<Operation>;
 
+// What a stream recorded instead of running it.
+struct Graph {
+  struct Node {
+    std::string name;
+    std::function<Progress(Operation&)> body;
+  };
+  std::vector<Node> nodes;
+};
+
 struct Stream {
   uint32_t index = 0;  // in every clock; 0 is the host
   int device = 0;
@@ -35,6 +44,7 @@ struct Stream {
   bool blocking = true;  // takes part in the legacy default stream's order
   std::deque<OperationPtr> queue;
   OperationPtr last;
+  std::unique_ptr<Graph> recording;  // null: operations are queued
 };
 
 struct CudaEvent {
@@ -51,6 +61,7 @@ class Scheduler {
   // The stream behind a handle; null is the current device's legacy default stream. Null for nonsense.
   Stream* stream(cudaStream_t handle, int device);
 
+  // Null where the stream records.
   OperationPtr enqueue(Stream& stream, const std::string& name, std::function<Progress(Operation&)> body,
                        std::vector<OperationPtr> after = {});
 

@@ -32,6 +32,35 @@ GPU_CASE(missing_stream_wait) {
   scale<<<1, n, 0, s.b>>>(s.y, s.x);  // without cudaStreamWaitEvent(s.b, s.event)
   cudaDeviceSynchronize();
 }
+GPU_CASE(captured_but_not_sent) {
+  Setting s;
+  float* fresh;
+  cudaMalloc(&fresh, n * sizeof(float));
+  cudaGraph_t graph;
+  cudaStreamBeginCapture(s.a, cudaStreamCaptureModeRelaxed);
+  cudaMemsetAsync(fresh, 0, n * sizeof(float), s.a);
+  cudaStreamEndCapture(s.a, &graph);  // and no cudaGraphLaunch
+  scale<<<1, n, 0, s.a>>>(s.y, fresh);
+  cudaDeviceSynchronize();
+}
+GPU_CASE(waits_for_a_stream_that_is_captured) {
+  Setting s;
+  cudaStreamBeginCapture(s.a, cudaStreamCaptureModeRelaxed);
+  add<<<1, n, 0, s.a>>>(s.x, 1);
+  cudaStreamSynchronize(s.a);
+}
+GPU_CASE(freed_before_captured_launches_are_sent) {
+  Setting s;
+  cudaGraph_t graph;
+  cudaGraphExec_t exec;
+  cudaStreamBeginCapture(s.a, cudaStreamCaptureModeRelaxed);
+  add<<<1, n, 0, s.a>>>(s.x, 1);
+  cudaStreamEndCapture(s.a, &graph);
+  cudaFree(s.x);
+  cudaGraphInstantiate(&exec, graph, 0);
+  cudaGraphLaunch(exec, s.a);
+  cudaDeviceSynchronize();
+}
 GPU_CASE(missing_event) {
   Setting s;
   add<<<1, n, 0, s.a>>>(s.x, 1);
