@@ -37,6 +37,7 @@ EXPECTED = {
     "missing_stream_wait": (ORDER, "kernel scale", "kernel add"),
     "captured_but_not_sent": ("uninitialised read of global memory", "kernel scale"),
     "waits_for_a_stream_that_is_captured": ("stream is being captured", "waiting for the stream"),
+    "graph_update_with_another_kernel": ("graph update exchanges kernels", "kernel add", "kernel scale"),
     "freed_before_captured_launches_are_sent": ("use after free", "kernel add"),
     "missing_event": (ORDER, "kernel scale", "kernel add"),
     "event_recorded_too_early": (ORDER, "kernel scale", "kernel add"),

@@ -1,7 +1,8 @@
 #include "launch_groups.hpp"
 
+#include <cuda.h>
+
 #include <utility>
-#include <vector>
 
 #include "check.hpp"
 
@@ -11,18 +12,44 @@ namespace {
 // Launches of a group: while the card runs one the host records the next.
 constexpr int kGroup = 24;
 
-std::string kinds_of(cudaGraph_t graph) {
+constexpr std::size_t kGraphs = 512;  // a training step's are a few dozen
+
+using KernelParams = CUresult (*)(CUgraphNode, CUDA_KERNEL_NODE_PARAMS*);
+
+// The runtime's own call does not know kernels of cuBLAS; the driver's does. The driver is never linked.
+KernelParams driver_kernel_params() {
+  static const auto call = [] {
+    void* found = nullptr;
+    cudaDriverEntryPointQueryResult result{};
+    check(cudaGetDriverEntryPointByVersion("cuGraphKernelNodeGetParams", &found, 12000, cudaEnableDefault,
+                                           &result),
+          "asking the driver for kernels of graphs");
+    return reinterpret_cast<KernelParams>(found);
+  }();
+  return call;
+}
+
+std::uintptr_t kernel_of(cudaGraphNode_t node) {
+  CUDA_KERNEL_NODE_PARAMS params{};
+  if (driver_kernel_params()(node, &params) != CUDA_SUCCESS)
+    check(cudaErrorUnknown, "asking for a launch's kernel");
+  return params.func != nullptr ? reinterpret_cast<std::uintptr_t>(params.func)
+                                : reinterpret_cast<std::uintptr_t>(params.kern);
+}
+
+// For each node its kernel, or its kind.
+std::vector<std::uintptr_t> parts_of(cudaGraph_t graph) {
   std::size_t count = 0;
   check(cudaGraphGetNodes(graph, nullptr, &count), "counting launches");
   std::vector<cudaGraphNode_t> nodes(count);
   check(cudaGraphGetNodes(graph, nodes.data(), &count), "listing launches");
-  std::string kinds;
+  std::vector<std::uintptr_t> parts;
   for (const cudaGraphNode_t node : nodes) {
     cudaGraphNodeType type{};
     check(cudaGraphNodeGetType(node, &type), "asking for a launch's kind");
-    kinds += static_cast<char>('a' + static_cast<int>(type));
+    parts.push_back(type == cudaGraphNodeTypeKernel ? kernel_of(node) : static_cast<std::uintptr_t>(type));
   }
-  return kinds;
+  return parts;
 }
 
 }  // namespace
@@ -31,7 +58,12 @@ std::string kinds_of(cudaGraph_t graph) {
 LaunchGroups::~LaunchGroups() {
   cudaGraph_t graph = nullptr;
   if (kept_ > 0 && cudaStreamEndCapture(stream_, &graph) == cudaSuccess) cudaGraphDestroy(graph);
-  for (const auto& [kinds, exec] : graphs_) cudaGraphExecDestroy(exec);
+  forget();
+}
+
+void LaunchGroups::forget() {
+  for (const auto& [parts, exec] : graphs_) cudaGraphExecDestroy(exec);
+  graphs_.clear();
 }
 
 // Relaxed: memory may be allocated meanwhile.
@@ -45,12 +77,13 @@ void LaunchGroups::send() {
   if (std::exchange(kept_, 0) == 0) return;
   cudaGraph_t graph = nullptr;
   check(cudaStreamEndCapture(stream_, &graph), "recording launches");
-  const std::string kinds = kinds_of(graph);
-  if (kinds.empty()) return check(cudaGraphDestroy(graph), "giving recorded launches back");
-  cudaGraphExec_t& exec = graphs_[kinds];
+  const std::vector<std::uintptr_t> parts = parts_of(graph);
+  if (parts.empty()) return check(cudaGraphDestroy(graph), "giving recorded launches back");
+  if (graphs_.size() == kGraphs) forget();  // those on their way are done first
+  cudaGraphExec_t& exec = graphs_[parts];
   cudaGraphExecUpdateResultInfo how{};
   if (exec != nullptr && cudaGraphExecUpdate(exec, graph, &how) != cudaSuccess) {
-    cudaGetLastError();  // a kernel of another sort: made anew
+    cudaGetLastError();  // a fill of other dimensions, say: made anew
     check(cudaGraphExecDestroy(std::exchange(exec, nullptr)), "giving recorded launches back");
   }
   if (exec == nullptr) check(cudaGraphInstantiate(&exec, graph, 0), "preparing recorded launches");

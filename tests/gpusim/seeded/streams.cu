@@ -49,6 +49,26 @@ GPU_CASE(waits_for_a_stream_that_is_captured) {
   add<<<1, n, 0, s.a>>>(s.x, 1);
   cudaStreamSynchronize(s.a);
 }
+GPU_CASE(graph_update_with_another_kernel) {
+  Setting s;
+  cudaGraphExec_t exec = nullptr;
+  for (int round = 0; round < 2; ++round) {
+    cudaGraph_t graph;
+    cudaGraphExecUpdateResultInfo info;
+    cudaStreamBeginCapture(s.a, cudaStreamCaptureModeRelaxed);
+    if (round == 0)
+      add<<<1, n, 0, s.a>>>(s.x, 1);
+    else
+      scale<<<1, n, 0, s.a>>>(s.y, s.x);
+    cudaStreamEndCapture(s.a, &graph);
+    if (round == 0)
+      cudaGraphInstantiate(&exec, graph, 0);
+    else
+      cudaGraphExecUpdate(exec, graph, &info);
+    cudaGraphLaunch(exec, s.a);
+  }
+  cudaDeviceSynchronize();
+}
 GPU_CASE(freed_before_captured_launches_are_sent) {
   Setting s;
   cudaGraph_t graph;
