@@ -11,20 +11,18 @@
 #include "rondo/core/error.hpp"
 #include "rondo/core/log.hpp"
 #include "rondo/core/phase.hpp"
-#include "rondo/core/version.hpp"
-#include "rondo/io/checkpoint.hpp"
-#include "rondo/io/checkpoint_folder.hpp"
 #include "rondo/survive/chaos.hpp"
 #include "rondo/survive/lost_ranks.hpp"
 #include "rondo/survive/watchdog.hpp"
 #include "rondo/train/compression_choice.hpp"
 #include "rondo/train/run_directory.hpp"
 #include "rondo/train/signals.hpp"
+#include "run_checkpoints.hpp"
 
 namespace rondo {
 namespace {
 
-constexpr double kDataTimeout = 600;  // seconds to wait for a sample, or for a checkpoint's disk
+constexpr double kDataTimeout = 600;  // seconds to wait for a sample
 constexpr int kFruitless = 3;         // recoveries of one step that find nobody dead
 constexpr double kSameRequest = 1;    // seconds within which the ranks' wishes for a checkpoint are one
 
@@ -70,11 +68,12 @@ class Session {
       config_ = read_config(ConfigReader::from_file(command_.config, command_.overrides), factory_);
       backend_ = make_backend(config_.device, comm_.local_rank(), comm_.local_size());
     });
-    fingerprint_ = common_fingerprint(*backend_, comm_);
+    const std::string numerics = common_fingerprint(*backend_, comm_);
     together(comm_, [&] { config_.task->open(); });
     together(comm_, [&] {
       if (comm_.rank() == 0) directory_.claim(command_.resume);
     });
+    checkpoints_.emplace(command_, directory_, config_, comm_, numerics);
     recovers_ = can_recover();
     together(comm_, [&] {
       const std::string log = directory_.log(comm_.rank());
@@ -84,65 +83,21 @@ class Session {
       arm_chaos(comm_.rank());
       enter(Phase::starting);
     });
-    if (command_.resume) keep_decisions();
+    if (command_.resume) checkpoints_->keep_decisions(factory_);
     if (const std::string decision = resolve_compression(config_, *backend_, comm_); !decision.empty())
       say(decision);
     trainer_ = std::make_unique<Trainer>(config_, *backend_, comm_);
-    if (command_.resume) resume();
+    if (command_.resume) checkpoints_->resume(*trainer_, factory_);
     if (comm_.rank() != 0) return;
     directory_.rewind_metrics(trainer_->steps_done(), config_.train.max_steps);
     directory_.write_config(config_.toml());
-    make_writer();
+    checkpoints_->begin_writing();
   }
 
   // NCCL's communicators do not outlive a rank, and what a lane of a compressed exchange keeps dies with its
   // own.
   bool can_recover() const {
     return comm_.recovers() && backend_->reads_host_memory() && config_.exchange.compression == "none";
-  }
-
-  // What was "auto" when the run began and changes the weights stays as it was decided then.
-  void keep_decisions() {
-    const std::string resolved =
-        comm_.gather_texts(comm_.rank() == 0 ? directory_.read_config() : "")[0];  // rank 0 reads for all
-    if (resolved.empty() || config_.exchange.compression != "auto") return;
-    config_.exchange.compression =
-        read_config(ConfigReader::from_text(resolved, directory_.path() + "/config.toml"), factory_)
-            .exchange.compression;
-  }
-
-  void resume() {
-    std::string path;  // rank 0 chooses, all read
-    together(comm_, [&] {
-      if (comm_.rank() != 0) return;
-      const CheckpointFolder folder(directory_.checkpoints());
-      const auto found = folder.newest_good([](const std::string& line) { warn(line); });
-      if (found)
-        path = found->path;
-      else if (!folder.list().empty() || std::filesystem::exists(folder.best_path()))
-        input_error("{}: none of the checkpoints is good; to begin anew, give another --run-dir",
-                    folder.path());
-    });
-    path = comm_.gather_texts(path)[0];
-    if (path.empty()) return;
-    together(comm_, [&] {
-      const Snapshot snapshot = read_checkpoint(path);
-      RunConfig stored = read_config(ConfigReader::from_text(snapshot.text("config"), path), factory_);
-      require_same_bits(stored, config_, command_.config);
-      const std::string& then = snapshot.text("numerics");
-      if (then != fingerprint_ && !command_.accept_numerics)
-        input_error(
-            "{}: was computed with \"{}\", this machine has \"{}\": the weights would differ from an "
-            "uninterrupted run; add --accept-numerics to go on all the same",
-            path, then, fingerprint_);
-      history_ = snapshot.text("numerics_history");
-      if (then != fingerprint_)
-        history_ += fmt::format("until step {}: {}\n", snapshot.integer("train/steps_done"), then);
-      LoadVisitor load(snapshot);
-      trainer_->visit(load);
-      load.scalar("train/best_score", best_score_);
-    });
-    say(fmt::format("resumed from {} at step {}", path, trainer_->steps_done()));
   }
 
   void set_out() {
@@ -165,7 +120,7 @@ class Session {
       step();
     }
     if (trainer_->steps_done() == config_.train.max_steps) checkpoint(validate());
-    finish_writing();
+    checkpoints_->finish();
     enter(Phase::leaving);
     if (asked_ == kCheckpointAndStop)
       say(fmt::format("stopped as asked at step {}; go on with: rondo train {} --run-dir {} --resume",
@@ -254,18 +209,12 @@ class Session {
 
   // What rank 0 has to have. The one before may have died on the way to any line of the metrics.
   void take_over() {
-    if (writer_ == nullptr) {
+    if (!checkpoints_->writing()) {
       directory_.take_over();
       progress_.emplace(0, trainer_->steps_done(), config_.train.max_steps, config_.train.log_every);
-      make_writer();
+      checkpoints_->begin_writing();
     }
     directory_.rewind_metrics(settled_, config_.train.max_steps);
-  }
-
-  void make_writer() {
-    writer_ = std::make_unique<BackgroundWriter>(CheckpointFolder(directory_.checkpoints()),
-                                                 static_cast<int>(config_.checkpoint.keep),
-                                                 fmt::format("from{}", comm_.seat()), kDataTimeout);
   }
 
   void tell_of_loss() {
@@ -303,8 +252,8 @@ class Session {
     progress_->clear();
     say(fmt::format("step {}: validation{}", trainer_->steps_done(), text));
     if (comm_.rank() == 0) directory_.append_metrics(line);
-    if (score < best_score_) {
-      best_score_ = score;
+    if (double& best = checkpoints_->best_score(); score < best) {
+      best = score;
       best_step_ = trainer_->steps_done();
     }
     return best_step_ == trainer_->steps_done();
@@ -312,32 +261,7 @@ class Session {
 
   void checkpoint(bool best) {
     enter(Phase::checkpoint);
-    trainer_->collect();
-    if (comm_.rank() != 0) return;
-    writer_->wait();  // before the copy: one snapshot in memory is enough
-    Snapshot snapshot;
-    SaveVisitor save(snapshot);
-    trainer_->visit(save);
-    save.scalar("train/best_score", best_score_);
-    snapshot.scalars["config"] = config_.toml();
-    snapshot.scalars["numerics"] = fingerprint_;
-    snapshot.scalars["numerics_history"] = history_;
-    snapshot.scalars["build"] = build_info();
-    snapshot.scalars["ranks"] = static_cast<std::int64_t>(comm_.size());
-    writer_->wait();  // so that this checkpoint is not blamed for the one before
-    if (const std::string problem = writer_->take_error(); !problem.empty()) warn(problem);
-    writer_->submit(trainer_->steps_done(), std::move(snapshot), best);
-  }
-
-  void finish_writing() {
-    together(comm_, [&] {
-      if (writer_ == nullptr) return;
-      writer_->wait();
-      if (const std::string problem = writer_->take_error(); !problem.empty())
-        input_error(
-            "the last checkpoint was not written: {}; earlier ones are kept, mend it and add --resume",
-            problem);
-    });
+    checkpoints_->write(*trainer_, best);
   }
 
   void note(const StepResult& result, double speed) {
@@ -377,19 +301,17 @@ class Session {
   RunConfig config_;
   std::unique_ptr<Watchdog> watchdog_;
   std::unique_ptr<Backend> backend_;
-  std::string fingerprint_, history_;
   std::unique_ptr<Trainer> trainer_;
-  std::unique_ptr<BackgroundWriter> writer_;  // on rank 0
+  std::optional<RunCheckpoints> checkpoints_;
   std::unique_ptr<Loader> loader_;
   std::optional<Progress> progress_;
-  StepResult result_;      // of the last step
-  bool recovers_ = false;  // goes on in the job when a rank is lost
-  int fruitless_ = 0;      // recoveries since the last step that found nobody dead
-  LostRanks loss_;         // not made good yet
-  double best_score_ = std::numeric_limits<double>::infinity();
-  std::int64_t best_step_ = -1;                           // of this process
-  std::int64_t first_ = 0, settled_ = 0;                  // steps, of which settled_ with what follows them
-  std::uint32_t wish_ = kNoRequest, asked_ = kNoRequest;  // this rank's; that of all ranks
+  StepResult result_;                     // of the last step
+  bool recovers_ = false;                 // goes on in the job when a rank is lost
+  int fruitless_ = 0;                     // recoveries since the last step that found nobody dead
+  LostRanks loss_;                        // not made good yet
+  std::int64_t best_step_ = -1;           // of this process
+  std::int64_t first_ = 0, settled_ = 0;  // steps, of which settled_ with what follows them
+  std::uint32_t wish_ = kNoRequest, asked_ = kNoRequest;        // this rank's; that of all ranks
   double asked_at_ = -std::numeric_limits<double>::infinity();  // when the last request was met, now_s()
   double since_ = 0, speed_ = 0;                                // of the samples below; samples/s
   std::int64_t samples_ = 0;
