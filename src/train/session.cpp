@@ -3,9 +3,12 @@
 #include <sys/resource.h>
 
 #include <cmath>
+#include <csignal>
+#include <cstdio>
 #include <filesystem>
 #include <limits>
 #include <optional>
+#include <utility>
 
 #include "rondo/core/clock.hpp"
 #include "rondo/core/error.hpp"
@@ -23,7 +26,8 @@ namespace rondo {
 namespace {
 
 constexpr double kDataTimeout = 600;  // seconds to wait for a sample
-constexpr int kFruitless = 3;         // recoveries of one step that find nobody dead
+constexpr int kFruitless = 3;         // recoveries of one step that find nobody dead; returns to one state
+constexpr int kRetired = 2;           // times that a rank is found with a state of its own: then it has to go
 constexpr double kSameRequest = 1;    // seconds within which the ranks' wishes for a checkpoint are one
 
 class Session {
@@ -80,7 +84,7 @@ class Session {
       open_log(log, comm_.rank());
       watchdog_ = std::make_unique<Watchdog>(config_.watchdog, directory_.path(), log, comm_.rank(),
                                              comm_.size(), recovers_);
-      arm_chaos(comm_.rank());
+      arm_chaos(comm_.rank(), [this](StateVisitor& visitor) { trainer_->visit(visitor); });
       enter(Phase::starting);
     });
     if (command_.resume) checkpoints_->keep_decisions(factory_);
@@ -110,16 +114,32 @@ class Session {
     progress_.emplace(comm_.rank(), first, last, config_.train.log_every);
     first_ = settled_ = first;
     since_ = now_s();
+    if (comm_.size() == 1 || config_.agreement.every == 0) return;
+    if (!trainer_->replicated()) {
+      log_line("recovery.check_every: with a sharded optimizer or compression ranks have nothing to compare");
+      return;
+    }
+    agreement_.emplace(
+        [this](StateVisitor& visitor) {
+          trainer_->visit_evidence(visitor);
+          visitor.scalar("train/best_score", checkpoints_->best_score());
+        },
+        comm_);
+    if (!agreement_->check()) throw Error("the ranks begin with different state: " + agreement_->account());
   }
 
   // The rest of the run, to its last word. After the loss of a rank it is called again.
   void go_on() {
     for (;;) {
       if (settled_ < trainer_->steps_done()) settle();
-      if (trainer_->steps_done() == config_.train.max_steps || asked_ == kCheckpointAndStop) break;
-      step();
+      if (trainer_->steps_done() < config_.train.max_steps) {
+        if (asked_ == kCheckpointAndStop) break;
+        step();
+      } else if (const bool best = validate(); agreed()) {
+        checkpoint(best);
+        break;
+      }
     }
-    if (trainer_->steps_done() == config_.train.max_steps) checkpoint(validate());
     checkpoints_->finish();
     enter(Phase::leaving);
     if (asked_ == kCheckpointAndStop)
@@ -139,7 +159,15 @@ class Session {
     const StepData& data = loader_->next(kDataTimeout);
     const double waited = now_s() - wait;
     wish_ = std::max(wish_, request());
-    result_ = trainer_->step(data, loader_->ahead(), wish_);
+    try {
+      result_ = trainer_->step(data, loader_->ahead(), wish_);
+    } catch (const NotFinite&) {  // as wrong weights may do
+      if (agreed()) throw;
+      return;
+    } catch (const NotRepeated&) {
+      if (agreed()) throw;
+      return;
+    }
     wish_ = kNoRequest;
     fruitless_ = 0;
     result_.times.data = waited;
@@ -175,11 +203,61 @@ class Session {
       note(result_, speed_);
       since_ = now_s(), samples_ = 0;
     }
-    const std::int64_t every = config_.checkpoint.every_steps, eval = config_.train.eval_every;
-    bool save = every > 0 && done % every == 0, best = false;
-    if (eval > 0 && done % eval == 0 && done != last) best = validate();
-    if ((save || best || asked_ != kNoRequest) && done != last) checkpoint(best);
+    const auto due = [&](std::int64_t every) { return every > 0 && done % every == 0 && done != last; };
+    const bool best = due(config_.train.eval_every) && validate();
+    const bool save = due(config_.checkpoint.every_steps) || best || (asked_ != kNoRequest && done != last);
+    if ((save || due(config_.agreement.every)) && !agreed()) return;
+    if (save) checkpoint(best);
     settled_ = done;
+  }
+
+  // Whether all ranks have the same state, to which they can go back from now on. If not, they have gone
+  // back.
+  bool agreed() {
+    if (!agreement_ || comm_.size() == 1) return true;
+    enter(Phase::checking);
+    const bool same = agreement_->check();
+    returns_ = same ? 0 : returns_ + 1;
+    if (!same) go_back();
+    return same;
+  }
+
+  void go_back() {
+    Attempt account;
+    account.began = utc_now();
+    account.ranks = comm_.size();
+    account.reached_step = trainer_->steps_done();
+    agreement_->go_back();
+    const std::int64_t now = trainer_->steps_done();
+    account.from_step = first_ = settled_ = now;
+    account.what =
+        fmt::format("memory has changed: {}; all went back to step {}", agreement_->account(), now);
+    wish_ = std::max(wish_, std::exchange(asked_, kNoRequest));
+    progress_->clear();
+    warn(fmt::format("step {}: {}", account.reached_step, account.what));
+    if (comm_.rank() == 0) {
+      append_attempt(directory_.path(), account);
+      directory_.rewind_metrics(now, config_.train.max_steps);
+    }
+    if (returns_ >= kFruitless)
+      throw Error(fmt::format("the ranks have disagreed {} times on what follows step {}: {}", returns_, now,
+                              agreement_->account()));
+    for (const auto& [seat, times] : agreement_->named())
+      if (seat == comm_.seat() && times >= kRetired) retire(times);
+    enter_step(now);
+    const Assignment mine = trainer_->assigned();
+    loader_->assign(now, mine.begin, mine.end);
+    since_ = now_s(), samples_ = 0;
+  }
+
+  // The others go on without this rank where they can.
+  void retire(int times) const {
+    const std::string why =
+        fmt::format("differed from the majority {} times: its memory or processor is bad", times);
+    if (!recovers_) throw Error(fmt::format("this rank {}; leave its host out and add --resume", why));
+    log_line(fmt::format("this rank {}; it leaves", why));
+    std::fputs(fmt::format("rondo: rank {} {}; it leaves\n", comm_.seat(), why).c_str(), stderr);
+    std::raise(SIGKILL);
   }
 
   // The survivors become the ranks, and go on from the step that none of them, or all of them, have applied.
@@ -305,8 +383,10 @@ class Session {
   std::optional<RunCheckpoints> checkpoints_;
   std::unique_ptr<Loader> loader_;
   std::optional<Progress> progress_;
-  StepResult result_;                     // of the last step
-  bool recovers_ = false;                 // goes on in the job when a rank is lost
+  StepResult result_;      // of the last step
+  bool recovers_ = false;  // goes on in the job when a rank is lost
+  std::optional<Agreement> agreement_;
+  int returns_ = 0;                       // to the agreed state, since the ranks agreed last
   int fruitless_ = 0;                     // recoveries since the last step that found nobody dead
   LostRanks loss_;                        // not made good yet
   std::int64_t best_step_ = -1;           // of this process
