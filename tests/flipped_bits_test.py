@@ -2,6 +2,7 @@
 nothing flipped."""
 
 import json
+import json
 import unittest
 
 from rondo_testing import TINY, RondoTest, write_config
@@ -38,7 +39,10 @@ class AgreementTest(RondoTest):
     def test_three_ranks_name_the_one(self):
         [warning] = self.undisturbed("run", flip(1, 33, "parameters/", 3, "backward"), ranks=3)
         self.assertRegex(warning, r"step 40: .*rank 1 \(.+\) differs from the majority in parameters/.* went back to step 20")
+        run = json.loads(self.succeed("inspect", self.folder / "run", "--json").text)["run"]
+        self.assertTrue(0 < run["checking_s"] < run["elapsed_s"] and 0 < run["checkpoints_s"] < run["elapsed_s"], run)
         text = self.succeed("inspect", self.folder / "run").text
+        self.assertIn("training stood still for", text)
         self.assertIn("rank 1", text.partition("memory has changed")[2])
 
     def test_two_ranks_go_back_without_a_name(self):

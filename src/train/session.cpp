@@ -21,6 +21,7 @@
 #include "rondo/train/run_directory.hpp"
 #include "rondo/train/signals.hpp"
 #include "run_checkpoints.hpp"
+#include "run_metrics.hpp"
 
 namespace rondo {
 namespace {
@@ -200,7 +201,7 @@ class Session {
   void settle() {
     const std::int64_t done = trainer_->steps_done(), last = config_.train.max_steps;
     if (done % config_.train.log_every == 0 || done == last) {
-      note(result_, speed_);
+      metrics_.step(done, result_, speed_);
       since_ = now_s(), samples_ = 0;
     }
     const auto due = [&](std::int64_t every) { return every > 0 && done % every == 0 && done != last; };
@@ -216,7 +217,9 @@ class Session {
   bool agreed() {
     if (!agreement_ || comm_.size() == 1) return true;
     enter(Phase::checking);
+    const double begin = now_s();
     const bool same = agreement_->check();
+    metrics_.paused(RunMetrics::kChecking, now_s() - begin);
     returns_ = same ? 0 : returns_ + 1;
     if (!same) go_back();
     return same;
@@ -319,17 +322,15 @@ class Session {
     const std::vector<float> predictions = trainer_->predict(Split::validation);
     config_.task->calibrate(predictions);
     const Metrics metrics = config_.task->evaluate(Split::validation, predictions);
-    nlohmann::ordered_json line = {{"step", trainer_->steps_done()}, {"split", "validation"}};
     double score = std::numeric_limits<double>::infinity();
     std::string text;
     for (const auto& [name, value] : metrics) {
-      line[name] = value;
       text += fmt::format("  {} {:.5g}", name, value);
       if (name == config_.task->score()) score = value;
     }
     progress_->clear();
     say(fmt::format("step {}: validation{}", trainer_->steps_done(), text));
-    if (comm_.rank() == 0) directory_.append_metrics(line);
+    metrics_.evaluation(trainer_->steps_done(), "validation", metrics);
     if (double& best = checkpoints_->best_score(); score < best) {
       best = score;
       best_step_ = trainer_->steps_done();
@@ -339,36 +340,20 @@ class Session {
 
   void checkpoint(bool best) {
     enter(Phase::checkpoint);
+    const double begin = now_s();
     checkpoints_->write(*trainer_, best);
-  }
-
-  void note(const StepResult& result, double speed) {
-    if (comm_.rank() != 0) return;
-    const StepTimes& t = result.times;
-    directory_.append_metrics({{"step", trainer_->steps_done()},
-                               {"loss", result.loss},
-                               {"learning_rate", result.rate},
-                               {"gradient_norm", result.norm},
-                               {"samples_per_s", speed},
-                               {"redos", result.redos},
-                               {"data_s", t.data},
-                               {"forward_s", t.forward},
-                               {"backward_s", t.backward},
-                               {"communication_hidden_s", t.hidden},
-                               {"communication_exposed_s", t.exposed},
-                               {"optimizer_s", t.optimizer}});
+    metrics_.paused(RunMetrics::kCheckpoint, now_s() - begin);
   }
 
   void report() {
     rusage use{};
     getrusage(RUSAGE_SELF, &use);
     log_line(fmt::format("peak memory {:.1f} MiB", static_cast<double>(use.ru_maxrss) / 1024));
+    log_line("training stood still for " + metrics_.pauses());
     const Metrics metrics = evaluate(*trainer_, *config_.task, Split::test);
-    nlohmann::ordered_json line = {{"step", trainer_->steps_done()}, {"split", "test"}};
-    for (const auto& [name, value] : metrics) line[name] = value;
     say(fmt::format("test, {} samples:\n{}", config_.task->dataset(Split::test).size(),
                     config_.task->table(metrics)));
-    if (comm_.rank() == 0) directory_.append_metrics(line);
+    metrics_.evaluation(trainer_->steps_done(), "test", metrics);
     say(fmt::format("run directory: {}", directory_.path()));
   }
 
@@ -376,6 +361,7 @@ class Session {
   Communicator& comm_;
   TaskFactory factory_;
   RunDirectory directory_;
+  RunMetrics metrics_{directory_, comm_};
   RunConfig config_;
   std::unique_ptr<Watchdog> watchdog_;
   std::unique_ptr<Backend> backend_;
