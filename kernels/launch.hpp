@@ -80,9 +80,9 @@ void block_squares(const float* values, const std::uint32_t* fixed, const float*
 // -- optimizer.cu ----------------------------------------------------------------------------------
 void adamw(float* w, float* m, float* v, const float* values, const std::uint32_t* fixed,
            const float* block_scale, std::int64_t blocks, const float* block_decay, AdamWStep step,
-           cudaStream_t stream);
+           std::uint32_t* seen, cudaStream_t stream);
 void sgd(float* w, float* momentum, const float* values, const std::uint32_t* fixed, const float* block_scale,
          std::int64_t blocks, const float* block_decay, float rate, float beta, float decay,
-         cudaStream_t stream);
+         std::uint32_t* seen, cudaStream_t stream);
 
 }  // namespace rondo::kernels

@@ -1,4 +1,6 @@
 // Parity of what runs on whole arenas: quantisation, squares and the optimizers, the latter over many steps.
+#include <bit>
+
 #include "catch.hpp"
 #include "parity_bench.hpp"
 #include "rondo/optim/optimizer.hpp"
@@ -105,8 +107,8 @@ TEST_CASE("100 steps of AdamW, SGD and averaging stay at the formulas' weights")
                              static_cast<float>(1 / (1 - std::pow(0.9, t))),
                              static_cast<float>(1 / (1 - std::pow(0.999, t)))};
         const GradientView view = g.on(bench);
-        bench->adamw(w, m, v, view, kBlocks, decay_table, step);
-        bench->sgd(sgd_w, momentum, view, kBlocks, decay_table, 1e-2f, 0.9f, 0.1f);
+        bench->adamw(w, m, v, view, kBlocks, decay_table, step, nullptr);
+        bench->sgd(sgd_w, momentum, view, kBlocks, decay_table, 1e-2f, 0.9f, 0.1f, nullptr);
         bench->average(mean, w, kValues, 0.95f);
         reference::adamw(rw.data(), rm.data(), rv.data(), scaled, decays.data(), step);
         reference::sgd(rsgd_w.data(), rmomentum.data(), scaled, decays.data(), static_cast<double>(1e-2f),
@@ -120,6 +122,36 @@ TEST_CASE("100 steps of AdamW, SGD and averaging stay at the formulas' weights")
       CHECK(error(bench.out(momentum, kValues), rmomentum) < 5e-6);
       CHECK(error(bench.out(mean, kValues), rmean) < 5e-6);
     }
+}
+
+TEST_CASE("updates remember the bits that they found, block by block") {
+  constexpr std::int64_t kBlocks = 3, kValues = kBlocks * kBlock;
+  for (const auto& backend : backends()) {
+    Bench bench(*backend);
+    const Floats decays = {1, 0, 1};
+    float* arenas[] = {bench.in(draw(kValues, 3)), bench.in(draw(kValues, 4)),
+                       bench.in(Floats(kValues, 1e-3f))};
+    const float* decay_table = bench.in(decays);
+    std::uint32_t* seen = bench.in(Words{1, 2, 3});
+    Words want = {1, 2, 3};
+    const auto found = [&](std::size_t count) {
+      for (std::uint32_t& word : want) word *= kSeenFactor;
+      for (std::size_t a = 0; a < count; ++a) {
+        const Floats values = bench.out(arenas[a], kValues);
+        for (std::size_t i = 0; i < values.size(); ++i)
+          want[i / static_cast<std::size_t>(kBlock)] += std::bit_cast<std::uint32_t>(values[i]);
+      }
+    };
+    for (std::uint32_t round = 0; round < 2; ++round) {
+      const GradientView g = Gradients(kBlocks, round == 0, 5 + round).on(bench);
+      found(3);
+      bench->adamw(arenas[0], arenas[1], arenas[2], g, kBlocks, decay_table,
+                   {1e-2f, 0.9f, 0.999f, 1e-8f, 0.1f, 2, 3}, seen);
+      found(2);
+      bench->sgd(arenas[0], arenas[1], g, kBlocks, decay_table, 1e-2f, 0.9f, 0.1f, seen);
+      CHECK(bench.out(seen, kBlocks) == want);
+    }
+  }
 }
 
 TEST_CASE("an optimizer decays weights but not biases, and corrects AdamW's means from the first step") {

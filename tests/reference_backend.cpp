@@ -141,11 +141,12 @@ void ReferenceBackend::block_squares(GradientView g, std::int64_t blocks, double
   reference::block_squares(reference::scaled(g, blocks), squares);
 }
 void ReferenceBackend::adamw(real* w, real* m, real* v, GradientView g, std::int64_t blocks,
-                             const float* block_decay, AdamWStep step) {
+                             const float* block_decay, AdamWStep step, std::uint32_t* /*seen*/) {
   reference::adamw(w, m, v, reference::scaled(g, blocks), block_decay, step);
 }
 void ReferenceBackend::sgd(real* w, real* momentum, GradientView g, std::int64_t blocks,
-                           const float* block_decay, float rate, float beta, float decay) {
+                           const float* block_decay, float rate, float beta, float decay,
+                           std::uint32_t* /*seen*/) {
   reference::sgd(w, momentum, reference::scaled(g, blocks), block_decay, rate, beta, decay);
 }
 void ReferenceBackend::average(real* average, const real* w, std::int64_t n, float decay) {

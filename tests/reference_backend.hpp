@@ -51,9 +51,9 @@ class ReferenceBackend : public Backend {
   void checksum(const std::uint32_t* q, std::int64_t blocks, std::uint32_t* checksums) override;
   void block_squares(GradientView g, std::int64_t blocks, double* squares) override;
   void adamw(real* w, real* m, real* v, GradientView g, std::int64_t blocks, const float* block_decay,
-             AdamWStep step) override;
+             AdamWStep step, std::uint32_t* seen) override;
   void sgd(real* w, real* momentum, GradientView g, std::int64_t blocks, const float* block_decay, float rate,
-           float beta, float decay) override;
+           float beta, float decay, std::uint32_t* seen) override;
   void average(real* average, const real* w, std::int64_t n, float decay) override;
 };
 

@@ -281,6 +281,27 @@ TEST_CASE("fixed point, bfloat16 and dropout masks are those of their integer de
   }
 }
 
+TEST_CASE("updates tell the sum of the bits that they replace") {
+  for (const std::size_t n : kSizes)
+    for (const Simd* table : tables()) {
+      CAPTURE(n, table->name);
+      std::uint32_t seen = 0;
+      const Data before(n);
+      for (std::size_t i = 0; i < n; ++i)
+        seen += std::bit_cast<std::uint32_t>(before.a[i]) + std::bit_cast<std::uint32_t>(before.b[i]);
+      Data d = before;
+      CHECK(table->sgd(d.a.data(), d.b.data(), d.c.data(), n, 0.1f, 0.9f, 0.01f) == seen);
+      for (std::size_t i = 0; i < n; ++i) seen += std::bit_cast<std::uint32_t>(before.c[i]);
+      for (const bool fixed : {false, true}) {
+        d = before;
+        const Floats g = before.a;
+        CHECK((fixed
+                   ? table->adamw_i32(d.a.data(), d.b.data(), d.c.data(), d.q.data(), n, 0x1p-30f, kStep)
+                   : table->adamw_f32(d.a.data(), d.b.data(), d.c.data(), g.data(), n, 0.7f, kStep)) == seen);
+      }
+    }
+}
+
 TEST_CASE("exponentials in float32 are as near to double as they are said to be") {
   const std::size_t n = 400000;
   const Floats bias(n);

@@ -1,6 +1,12 @@
 rondo_test(survive_test LINKS survive io core)
 rondo_script_test(launch_test TIMEOUT 300)
 rondo_script_test(chaos_test TIMEOUT 300)
+rondo_script_test(flipped_bits_test TIMEOUT 120)
+add_library(set_clock_back MODULE set_clock_back.c)
+rondo_script_test(troubles_test TIMEOUT 120)
+if(NOT RONDO_SANITIZE)
+  set_property(TEST troubles_test APPEND PROPERTY ENVIRONMENT "RONDO_SET_CLOCK_BACK=$<TARGET_FILE:set_clock_back>")
+endif()
 # In the job: on Open MPI 5; skipped elsewhere.
 rondo_script_test(in_job_test TIMEOUT 600)
 set_tests_properties(in_job_test PROPERTIES SKIP_RETURN_CODE 77)

@@ -89,8 +89,8 @@ std::vector<Operation> on_arenas(Arenas& a) {
       {"quantise, added", 12, [=, &b, &a] { b.quantise(q, g, a.blocks, scales, true, bits, checks); }},
       {"checksum", 4, [=, &b, &a] { b.checksum(q, a.blocks, checks); }},
       {"block_squares", 4, [=, &b, &a] { b.block_squares(view, a.blocks, sums); }},
-      {"adamw", 28, [=, &b, &a] { b.adamw(w, m, v, view, a.blocks, scales, step); }},
-      {"sgd", 20, [=, &b, &a] { b.sgd(w, m, view, a.blocks, scales, 0.1f, 0.9f, 0.1f); }},
+      {"adamw", 28, [=, &b, &a] { b.adamw(w, m, v, view, a.blocks, scales, step, nullptr); }},
+      {"sgd", 20, [=, &b, &a] { b.sgd(w, m, view, a.blocks, scales, 0.1f, 0.9f, 0.1f, nullptr); }},
       {"average", 12, [=, &b, &a] { b.average(m, w, a.values, 0.9f); }},
   };
 }

@@ -1,4 +1,5 @@
 #include <filesystem>
+#include <fstream>
 #include <map>
 #include <nlohmann/json.hpp>
 
@@ -22,7 +23,8 @@ struct History {
   std::vector<std::int64_t> steps;
   std::vector<std::uintmax_t> bytes;
   std::vector<Attempt> attempts;
-  std::map<int, int> losses;  // by rank
+  std::map<int, int> losses;                                // by rank
+  double elapsed_s = 0, checking_s = 0, checkpoints_s = 0;  // of the steps that metrics tell of
 
   explicit History(const std::string& run_directory) {
     const CheckpointFolder folder(run_directory + "/checkpoints");
@@ -36,12 +38,23 @@ struct History {
     attempts = read_attempts(run_directory);
     for (const Attempt& attempt : attempts)
       for (const int rank : attempt.lost) ++losses[rank];
+    std::ifstream metrics(run_directory + "/metrics.jsonl");
+    for (std::string text; std::getline(metrics, text);) {
+      const auto line = nlohmann::json::parse(text, nullptr, false);
+      if (!line.is_object()) continue;
+      elapsed_s += line.value("elapsed_s", 0.0);
+      checking_s += line.value("checking_s", 0.0);
+      checkpoints_s += line.value("checkpoints_s", 0.0);
+    }
   }
 
   nlohmann::ordered_json json() const {
     nlohmann::ordered_json out = {{"checkpoints", nlohmann::json::array()},
                                   {"attempts", nlohmann::json::array()},
-                                  {"losses", nlohmann::json::array()}};
+                                  {"losses", nlohmann::json::array()},
+                                  {"elapsed_s", elapsed_s},
+                                  {"checking_s", checking_s},
+                                  {"checkpoints_s", checkpoints_s}};
     for (std::size_t i = 0; i < steps.size(); ++i)
       out["checkpoints"].push_back({{"step", steps[i]}, {"bytes", bytes[i]}});
     for (const Attempt& attempt : attempts) out["attempts"].push_back(attempt.json());
@@ -53,6 +66,12 @@ struct History {
     std::string text = fmt::format("\n{:>10}  {:>12}\n", "checkpoint", "bytes");
     for (std::size_t i = 0; i < steps.size(); ++i)
       text += fmt::format("{:>10}  {:>12}\n", steps[i], bytes[i]);
+    text += fmt::format(
+        "\nof {:.1f} s training stood still for {:.3f} s to compare the ranks' state and for {:.3f} s to "
+        "begin "
+        "checkpoints: {:.2f} %\n",
+        elapsed_s, checking_s, checkpoints_s,
+        elapsed_s > 0 ? 100 * (checking_s + checkpoints_s) / elapsed_s : 0);
     if (attempts.empty()) return text;
     text += "\n" + table_of(attempts);
     for (const auto& [rank, times] : losses)

@@ -3,7 +3,9 @@
 #include <sodium.h>
 
 #include <array>
+#include <bit>
 #include <cstdint>
+#include <cstring>
 #include <memory>
 
 #include "rondo/core/error.hpp"
@@ -11,6 +13,11 @@
 namespace rondo {
 namespace {
 constexpr std::size_t kBytes = 16;
+
+constexpr std::uint64_t kOdd = 0x9e3779b97f4a7c15;
+// One to one in either argument.
+std::uint64_t mixed(std::uint64_t state, std::uint64_t word) { return std::rotl((state ^ word) * kOdd, 29); }
+
 crypto_generichash_state* as_state(void* p) { return static_cast<crypto_generichash_state*>(p); }
 }  // namespace
 
@@ -44,5 +51,21 @@ std::string Digest::hex() {
 }
 
 std::string digest_of(std::span<const std::byte> bytes) { return Digest().add(bytes).hex(); }
+
+std::uint64_t quick_digest(std::span<const std::byte> bytes) {
+  constexpr std::size_t kLanes = 8,
+                        kRound = kLanes * sizeof(std::uint64_t);  // as a multiplier can have in work
+  std::uint64_t lanes[kLanes] = {1, 2, 3, 4, 5, 6, 7, 8}, words[kLanes];
+  std::size_t at = 0;
+  for (; at + kRound <= bytes.size(); at += kRound) {
+    std::memcpy(words, bytes.data() + at, kRound);
+    for (std::size_t i = 0; i < kLanes; ++i) lanes[i] = mixed(lanes[i], words[i]);
+  }
+  std::memset(words, 0, kRound);
+  if (at < bytes.size()) std::memcpy(words, bytes.data() + at, bytes.size() - at);
+  std::uint64_t digest = bytes.size();
+  for (std::size_t i = 0; i < kLanes; ++i) digest = mixed(digest, mixed(lanes[i], words[i]));
+  return digest;
+}
 
 }  // namespace rondo

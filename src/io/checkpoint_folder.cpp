@@ -74,6 +74,8 @@ std::optional<CheckpointFolder::Found> CheckpointFolder::newest_good(
 
 void CheckpointFolder::write(std::int64_t step, std::span<const std::byte> image,
                              const std::string& tag) const {
+  std::error_code ignored;  // by whoever deletes folders; if it cannot be made, neither can a file in it
+  fs::create_directory(path_, ignored);
   write_file_durably(path_of(step), image, tag);
 }
 

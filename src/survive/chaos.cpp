@@ -9,6 +9,7 @@
 #include <sstream>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "rondo/core/error.hpp"
@@ -25,9 +26,10 @@ struct Fault {
   int rank = -1, bucket = 0, attempt = 0;
   std::int64_t step = -1;
   Phase phase = Phase::starting;
-  std::string kind;
+  std::string kind, array;
+  std::size_t bit = 0;
   int slow_entries = 400;
-  bool begun = false;
+  bool begun = false, struck = false;
 };
 
 std::vector<Fault>& faults() {
@@ -35,12 +37,24 @@ std::vector<Fault>& faults() {
   return list;
 }
 
+std::function<void(StateVisitor&)>& state() {
+  static std::function<void(StateVisitor&)> visit;
+  return visit;
+}
+
+void flip(const Fault& fault) {
+  BitFlip flip(fault.array, fault.bit);
+  state()(flip);
+  if (!flip.done()) input_error("RONDO_CHAOS: there is no array whose name begins with \"{}\"", fault.array);
+}
+
 void strike(Fault& fault) {
-  if (fault.kind != "slow")
+  if (fault.kind != "slow" && !fault.struck)
     log_line(fmt::format("chaos: {} in {}", fault.kind, name_of(Position::of(position_word()).phase)));
   if (fault.kind == "kill") raise(SIGKILL);
   if (fault.kind == "segv") raise(SIGSEGV);
   if (fault.kind == "exit") _exit(3);
+  if (fault.kind == "flip" && !std::exchange(fault.struck, true)) flip(fault);
   if (fault.kind == "stop") kill(getpid(), SIGSTOP);
   while (fault.kind == "hang") std::this_thread::sleep_for(std::chrono::seconds(1));
   if (fault.kind == "slow" && fault.slow_entries-- > 0) std::this_thread::sleep_for(milliseconds(5));
@@ -70,23 +84,38 @@ Fault parsed(const std::string& text) {
       fault.bucket = number;
     else if (key == "attempt")
       fault.attempt = number;
+    else if (key == "bit")
+      fault.bit = static_cast<std::size_t>(std::max(number, 0));
+    else if (key == "array")
+      fault.array = value;
     else if (key == "fault")
       fault.kind = value;
     else if (key == "phase" && phase_of(value))
       fault.phase = *phase_of(value);
     else
-      input_error("RONDO_CHAOS: \"{}\" is not a rank, step, phase, bucket, attempt or fault", part);
+      input_error("RONDO_CHAOS: \"{}\" is not a rank, step, phase, bucket, attempt, array, bit or fault",
+                  part);
   }
-  constexpr std::string_view kKinds[] = {"kill", "segv", "exit", "stop", "hang", "slow"};
+  constexpr std::string_view kKinds[] = {"kill", "segv", "exit", "stop", "hang", "slow", "flip"};
   if (std::ranges::find(kKinds, fault.kind) == std::end(kKinds) || fault.rank < 0 || fault.step < 0)
-    input_error("RONDO_CHAOS: \"{}\" needs a rank, a step and a fault: kill, segv, exit, stop, hang or slow",
-                text);
+    input_error(
+        "RONDO_CHAOS: \"{}\" needs a rank, a step and a fault: kill, segv, exit, stop, hang, slow or flip",
+        text);
   return fault;
 }
 
 }  // namespace
 
-void arm_chaos(int rank) {
+void BitFlip::array(std::string_view name, DType, const StateBytes& data, std::span<const std::int64_t>) {
+  if (done_ || !name.starts_with(array_) || data.size == 0) return;
+  std::vector<std::byte> bytes(data.size);
+  data.copy_out(bytes.data());
+  bytes[bit_ / 8 % bytes.size()] ^= std::byte{1} << (bit_ % 8);
+  data.copy_in(bytes.data());
+  done_ = true;
+}
+
+void arm_chaos(int rank, std::function<void(StateVisitor&)> visit) {
   const char* text = std::getenv("RONDO_CHAOS");
   if (text == nullptr) return;
   const int attempt = JobName::of_environment().attempt;
@@ -95,7 +124,9 @@ void arm_chaos(int rank) {
     Fault fault = parsed(one);
     if (fault.rank == rank && (fault.attempt == attempt || fault.attempt == -1)) faults().push_back(fault);
   }
-  if (!faults().empty()) on_entry(at_entry);
+  if (faults().empty()) return;
+  state() = std::move(visit);
+  on_entry(at_entry);
 }
 
 }  // namespace rondo

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <chrono>
 #include <csignal>
+#include <cstring>
 #include <ctime>
 #include <filesystem>
 #include <memory>
@@ -87,10 +88,14 @@ class Launch {
     const std::string& folder = options_.run_directory;
     std::error_code error;
     std::filesystem::create_directories(folder, error);
+    if (error)
+      input_error("{}: the run directory cannot be made ({}); give a writable --run-dir", folder,
+                  error.message());
     const auto locked = [&](const char* name) {
       const std::string path = folder + name;
       const int fd = open(path.c_str(), O_CREAT | O_RDWR | O_CLOEXEC, 0644);
-      if (fd < 0) input_error("{}: cannot be written; give a writable --run-dir", path);
+      if (fd < 0)
+        input_error("{}: cannot be written ({}); give a writable --run-dir", path, std::strerror(errno));
       if (flock(fd, LOCK_EX | LOCK_NB) != 0)
         input_error("{}: another run is writing here; wait for it, or give another --run-dir", folder);
       return fd;

@@ -64,6 +64,7 @@ void RunConfig::visit(Fields& f) {
   device.visit(f);
   checkpoint.visit(f);
   watchdog.visit(f);
+  agreement.visit(f);
   if (task != nullptr) task->visit(f);
 }
 

@@ -3,29 +3,32 @@
 #include <sys/resource.h>
 
 #include <cmath>
+#include <csignal>
+#include <cstdio>
 #include <filesystem>
 #include <limits>
 #include <optional>
+#include <utility>
 
 #include "rondo/core/clock.hpp"
 #include "rondo/core/error.hpp"
 #include "rondo/core/log.hpp"
 #include "rondo/core/phase.hpp"
-#include "rondo/core/version.hpp"
-#include "rondo/io/checkpoint.hpp"
-#include "rondo/io/checkpoint_folder.hpp"
 #include "rondo/survive/chaos.hpp"
 #include "rondo/survive/lost_ranks.hpp"
 #include "rondo/survive/watchdog.hpp"
 #include "rondo/train/compression_choice.hpp"
 #include "rondo/train/run_directory.hpp"
 #include "rondo/train/signals.hpp"
+#include "run_checkpoints.hpp"
+#include "run_metrics.hpp"
 
 namespace rondo {
 namespace {
 
-constexpr double kDataTimeout = 600;  // seconds to wait for a sample, or for a checkpoint's disk
-constexpr int kFruitless = 3;         // recoveries of one step that find nobody dead
+constexpr double kDataTimeout = 600;  // seconds to wait for a sample
+constexpr int kFruitless = 3;         // recoveries of one step that find nobody dead; returns to one state
+constexpr int kRetired = 2;           // times that a rank is found with a state of its own: then it has to go
 constexpr double kSameRequest = 1;    // seconds within which the ranks' wishes for a checkpoint are one
 
 class Session {
@@ -70,79 +73,36 @@ class Session {
       config_ = read_config(ConfigReader::from_file(command_.config, command_.overrides), factory_);
       backend_ = make_backend(config_.device, comm_.local_rank(), comm_.local_size());
     });
-    fingerprint_ = common_fingerprint(*backend_, comm_);
+    const std::string numerics = common_fingerprint(*backend_, comm_);
     together(comm_, [&] { config_.task->open(); });
     together(comm_, [&] {
       if (comm_.rank() == 0) directory_.claim(command_.resume);
     });
+    checkpoints_.emplace(command_, directory_, config_, comm_, numerics);
     recovers_ = can_recover();
     together(comm_, [&] {
       const std::string log = directory_.log(comm_.rank());
       open_log(log, comm_.rank());
       watchdog_ = std::make_unique<Watchdog>(config_.watchdog, directory_.path(), log, comm_.rank(),
                                              comm_.size(), recovers_);
-      arm_chaos(comm_.rank());
+      arm_chaos(comm_.rank(), [this](StateVisitor& visitor) { trainer_->visit(visitor); });
       enter(Phase::starting);
     });
-    if (command_.resume) keep_decisions();
+    if (command_.resume) checkpoints_->keep_decisions(factory_);
     if (const std::string decision = resolve_compression(config_, *backend_, comm_); !decision.empty())
       say(decision);
     trainer_ = std::make_unique<Trainer>(config_, *backend_, comm_);
-    if (command_.resume) resume();
+    if (command_.resume) checkpoints_->resume(*trainer_, factory_);
     if (comm_.rank() != 0) return;
     directory_.rewind_metrics(trainer_->steps_done(), config_.train.max_steps);
     directory_.write_config(config_.toml());
-    make_writer();
+    checkpoints_->begin_writing();
   }
 
   // NCCL's communicators do not outlive a rank, and what a lane of a compressed exchange keeps dies with its
   // own.
   bool can_recover() const {
     return comm_.recovers() && backend_->reads_host_memory() && config_.exchange.compression == "none";
-  }
-
-  // What was "auto" when the run began and changes the weights stays as it was decided then.
-  void keep_decisions() {
-    const std::string resolved =
-        comm_.gather_texts(comm_.rank() == 0 ? directory_.read_config() : "")[0];  // rank 0 reads for all
-    if (resolved.empty() || config_.exchange.compression != "auto") return;
-    config_.exchange.compression =
-        read_config(ConfigReader::from_text(resolved, directory_.path() + "/config.toml"), factory_)
-            .exchange.compression;
-  }
-
-  void resume() {
-    std::string path;  // rank 0 chooses, all read
-    together(comm_, [&] {
-      if (comm_.rank() != 0) return;
-      const CheckpointFolder folder(directory_.checkpoints());
-      const auto found = folder.newest_good([](const std::string& line) { warn(line); });
-      if (found)
-        path = found->path;
-      else if (!folder.list().empty() || std::filesystem::exists(folder.best_path()))
-        input_error("{}: none of the checkpoints is good; to begin anew, give another --run-dir",
-                    folder.path());
-    });
-    path = comm_.gather_texts(path)[0];
-    if (path.empty()) return;
-    together(comm_, [&] {
-      const Snapshot snapshot = read_checkpoint(path);
-      RunConfig stored = read_config(ConfigReader::from_text(snapshot.text("config"), path), factory_);
-      require_same_bits(stored, config_, command_.config);
-      const std::string& then = snapshot.text("numerics");
-      if (then != fingerprint_ && !command_.accept_numerics)
-        input_error(
-            "{}: was computed with \"{}\", this machine has \"{}\": the weights would differ from an "
-            "uninterrupted run; add --accept-numerics to go on all the same",
-            path, then, fingerprint_);
-      history_ = snapshot.text("numerics_history");
-      if (then != fingerprint_)
-        history_ += fmt::format("until step {}: {}\n", snapshot.integer("train/steps_done"), then);
-      LoadVisitor load(snapshot);
-      trainer_->visit(load);
-      load.scalar("train/best_score", best_score_);
-    });
-    say(fmt::format("resumed from {} at step {}", path, trainer_->steps_done()));
   }
 
   void set_out() {
@@ -155,17 +115,33 @@ class Session {
     progress_.emplace(comm_.rank(), first, last, config_.train.log_every);
     first_ = settled_ = first;
     since_ = now_s();
+    if (comm_.size() == 1 || config_.agreement.every == 0) return;
+    if (!trainer_->replicated()) {
+      log_line("recovery.check_every: with a sharded optimizer or compression ranks have nothing to compare");
+      return;
+    }
+    agreement_.emplace(
+        [this](StateVisitor& visitor) {
+          trainer_->visit_evidence(visitor);
+          visitor.scalar("train/best_score", checkpoints_->best_score());
+        },
+        comm_);
+    if (!agreement_->check()) throw Error("the ranks begin with different state: " + agreement_->account());
   }
 
   // The rest of the run, to its last word. After the loss of a rank it is called again.
   void go_on() {
     for (;;) {
       if (settled_ < trainer_->steps_done()) settle();
-      if (trainer_->steps_done() == config_.train.max_steps || asked_ == kCheckpointAndStop) break;
-      step();
+      if (trainer_->steps_done() < config_.train.max_steps) {
+        if (asked_ == kCheckpointAndStop) break;
+        step();
+      } else if (const bool best = validate(); agreed()) {
+        checkpoint(best);
+        break;
+      }
     }
-    if (trainer_->steps_done() == config_.train.max_steps) checkpoint(validate());
-    finish_writing();
+    checkpoints_->finish();
     enter(Phase::leaving);
     if (asked_ == kCheckpointAndStop)
       say(fmt::format("stopped as asked at step {}; go on with: rondo train {} --run-dir {} --resume",
@@ -184,7 +160,15 @@ class Session {
     const StepData& data = loader_->next(kDataTimeout);
     const double waited = now_s() - wait;
     wish_ = std::max(wish_, request());
-    result_ = trainer_->step(data, loader_->ahead(), wish_);
+    try {
+      result_ = trainer_->step(data, loader_->ahead(), wish_);
+    } catch (const NotFinite&) {  // as wrong weights may do
+      if (agreed()) throw;
+      return;
+    } catch (const NotRepeated&) {
+      if (agreed()) throw;
+      return;
+    }
     wish_ = kNoRequest;
     fruitless_ = 0;
     result_.times.data = waited;
@@ -217,14 +201,66 @@ class Session {
   void settle() {
     const std::int64_t done = trainer_->steps_done(), last = config_.train.max_steps;
     if (done % config_.train.log_every == 0 || done == last) {
-      note(result_, speed_);
+      metrics_.step(done, result_, speed_);
       since_ = now_s(), samples_ = 0;
     }
-    const std::int64_t every = config_.checkpoint.every_steps, eval = config_.train.eval_every;
-    bool save = every > 0 && done % every == 0, best = false;
-    if (eval > 0 && done % eval == 0 && done != last) best = validate();
-    if ((save || best || asked_ != kNoRequest) && done != last) checkpoint(best);
+    const auto due = [&](std::int64_t every) { return every > 0 && done % every == 0 && done != last; };
+    const bool best = due(config_.train.eval_every) && validate();
+    const bool save = due(config_.checkpoint.every_steps) || best || (asked_ != kNoRequest && done != last);
+    if ((save || due(config_.agreement.every)) && !agreed()) return;
+    if (save) checkpoint(best);
     settled_ = done;
+  }
+
+  // Whether all ranks have the same state, to which they can go back from now on. If not, they have gone
+  // back.
+  bool agreed() {
+    if (!agreement_ || comm_.size() == 1) return true;
+    enter(Phase::checking);
+    const double begin = now_s();
+    const bool same = agreement_->check();
+    metrics_.paused(RunMetrics::kChecking, now_s() - begin);
+    returns_ = same ? 0 : returns_ + 1;
+    if (!same) go_back();
+    return same;
+  }
+
+  void go_back() {
+    Attempt account;
+    account.began = utc_now();
+    account.ranks = comm_.size();
+    account.reached_step = trainer_->steps_done();
+    agreement_->go_back();
+    const std::int64_t now = trainer_->steps_done();
+    account.from_step = first_ = settled_ = now;
+    account.what =
+        fmt::format("memory has changed: {}; all went back to step {}", agreement_->account(), now);
+    wish_ = std::max(wish_, std::exchange(asked_, kNoRequest));
+    progress_->clear();
+    warn(fmt::format("step {}: {}", account.reached_step, account.what));
+    if (comm_.rank() == 0) {
+      append_attempt(directory_.path(), account);
+      directory_.rewind_metrics(now, config_.train.max_steps);
+    }
+    if (returns_ >= kFruitless)
+      throw Error(fmt::format("the ranks have disagreed {} times on what follows step {}: {}", returns_, now,
+                              agreement_->account()));
+    for (const auto& [seat, times] : agreement_->named())
+      if (seat == comm_.seat() && times >= kRetired) retire(times);
+    enter_step(now);
+    const Assignment mine = trainer_->assigned();
+    loader_->assign(now, mine.begin, mine.end);
+    since_ = now_s(), samples_ = 0;
+  }
+
+  // The others go on without this rank where they can.
+  void retire(int times) const {
+    const std::string why =
+        fmt::format("differed from the majority {} times: its memory or processor is bad", times);
+    if (!recovers_) throw Error(fmt::format("this rank {}; leave its host out and add --resume", why));
+    log_line(fmt::format("this rank {}; it leaves", why));
+    std::fputs(fmt::format("rondo: rank {} {}; it leaves\n", comm_.seat(), why).c_str(), stderr);
+    std::raise(SIGKILL);
   }
 
   // The survivors become the ranks, and go on from the step that none of them, or all of them, have applied.
@@ -254,18 +290,12 @@ class Session {
 
   // What rank 0 has to have. The one before may have died on the way to any line of the metrics.
   void take_over() {
-    if (writer_ == nullptr) {
+    if (!checkpoints_->writing()) {
       directory_.take_over();
       progress_.emplace(0, trainer_->steps_done(), config_.train.max_steps, config_.train.log_every);
-      make_writer();
+      checkpoints_->begin_writing();
     }
     directory_.rewind_metrics(settled_, config_.train.max_steps);
-  }
-
-  void make_writer() {
-    writer_ = std::make_unique<BackgroundWriter>(CheckpointFolder(directory_.checkpoints()),
-                                                 static_cast<int>(config_.checkpoint.keep),
-                                                 fmt::format("from{}", comm_.seat()), kDataTimeout);
   }
 
   void tell_of_loss() {
@@ -292,19 +322,17 @@ class Session {
     const std::vector<float> predictions = trainer_->predict(Split::validation);
     config_.task->calibrate(predictions);
     const Metrics metrics = config_.task->evaluate(Split::validation, predictions);
-    nlohmann::ordered_json line = {{"step", trainer_->steps_done()}, {"split", "validation"}};
     double score = std::numeric_limits<double>::infinity();
     std::string text;
     for (const auto& [name, value] : metrics) {
-      line[name] = value;
       text += fmt::format("  {} {:.5g}", name, value);
       if (name == config_.task->score()) score = value;
     }
     progress_->clear();
     say(fmt::format("step {}: validation{}", trainer_->steps_done(), text));
-    if (comm_.rank() == 0) directory_.append_metrics(line);
-    if (score < best_score_) {
-      best_score_ = score;
+    metrics_.evaluation(trainer_->steps_done(), "validation", metrics);
+    if (double& best = checkpoints_->best_score(); score < best) {
+      best = score;
       best_step_ = trainer_->steps_done();
     }
     return best_step_ == trainer_->steps_done();
@@ -312,61 +340,20 @@ class Session {
 
   void checkpoint(bool best) {
     enter(Phase::checkpoint);
-    trainer_->collect();
-    if (comm_.rank() != 0) return;
-    writer_->wait();  // before the copy: one snapshot in memory is enough
-    Snapshot snapshot;
-    SaveVisitor save(snapshot);
-    trainer_->visit(save);
-    save.scalar("train/best_score", best_score_);
-    snapshot.scalars["config"] = config_.toml();
-    snapshot.scalars["numerics"] = fingerprint_;
-    snapshot.scalars["numerics_history"] = history_;
-    snapshot.scalars["build"] = build_info();
-    snapshot.scalars["ranks"] = static_cast<std::int64_t>(comm_.size());
-    writer_->wait();  // so that this checkpoint is not blamed for the one before
-    if (const std::string problem = writer_->take_error(); !problem.empty()) warn(problem);
-    writer_->submit(trainer_->steps_done(), std::move(snapshot), best);
-  }
-
-  void finish_writing() {
-    together(comm_, [&] {
-      if (writer_ == nullptr) return;
-      writer_->wait();
-      if (const std::string problem = writer_->take_error(); !problem.empty())
-        input_error(
-            "the last checkpoint was not written: {}; earlier ones are kept, mend it and add --resume",
-            problem);
-    });
-  }
-
-  void note(const StepResult& result, double speed) {
-    if (comm_.rank() != 0) return;
-    const StepTimes& t = result.times;
-    directory_.append_metrics({{"step", trainer_->steps_done()},
-                               {"loss", result.loss},
-                               {"learning_rate", result.rate},
-                               {"gradient_norm", result.norm},
-                               {"samples_per_s", speed},
-                               {"redos", result.redos},
-                               {"data_s", t.data},
-                               {"forward_s", t.forward},
-                               {"backward_s", t.backward},
-                               {"communication_hidden_s", t.hidden},
-                               {"communication_exposed_s", t.exposed},
-                               {"optimizer_s", t.optimizer}});
+    const double begin = now_s();
+    checkpoints_->write(*trainer_, best);
+    metrics_.paused(RunMetrics::kCheckpoint, now_s() - begin);
   }
 
   void report() {
     rusage use{};
     getrusage(RUSAGE_SELF, &use);
     log_line(fmt::format("peak memory {:.1f} MiB", static_cast<double>(use.ru_maxrss) / 1024));
+    log_line("training stood still for " + metrics_.pauses());
     const Metrics metrics = evaluate(*trainer_, *config_.task, Split::test);
-    nlohmann::ordered_json line = {{"step", trainer_->steps_done()}, {"split", "test"}};
-    for (const auto& [name, value] : metrics) line[name] = value;
     say(fmt::format("test, {} samples:\n{}", config_.task->dataset(Split::test).size(),
                     config_.task->table(metrics)));
-    if (comm_.rank() == 0) directory_.append_metrics(line);
+    metrics_.evaluation(trainer_->steps_done(), "test", metrics);
     say(fmt::format("run directory: {}", directory_.path()));
   }
 
@@ -374,22 +361,23 @@ class Session {
   Communicator& comm_;
   TaskFactory factory_;
   RunDirectory directory_;
+  RunMetrics metrics_{directory_, comm_};
   RunConfig config_;
   std::unique_ptr<Watchdog> watchdog_;
   std::unique_ptr<Backend> backend_;
-  std::string fingerprint_, history_;
   std::unique_ptr<Trainer> trainer_;
-  std::unique_ptr<BackgroundWriter> writer_;  // on rank 0
+  std::optional<RunCheckpoints> checkpoints_;
   std::unique_ptr<Loader> loader_;
   std::optional<Progress> progress_;
   StepResult result_;      // of the last step
   bool recovers_ = false;  // goes on in the job when a rank is lost
-  int fruitless_ = 0;      // recoveries since the last step that found nobody dead
-  LostRanks loss_;         // not made good yet
-  double best_score_ = std::numeric_limits<double>::infinity();
-  std::int64_t best_step_ = -1;                           // of this process
-  std::int64_t first_ = 0, settled_ = 0;                  // steps, of which settled_ with what follows them
-  std::uint32_t wish_ = kNoRequest, asked_ = kNoRequest;  // this rank's; that of all ranks
+  std::optional<Agreement> agreement_;
+  int returns_ = 0;                       // to the agreed state, since the ranks agreed last
+  int fruitless_ = 0;                     // recoveries since the last step that found nobody dead
+  LostRanks loss_;                        // not made good yet
+  std::int64_t best_step_ = -1;           // of this process
+  std::int64_t first_ = 0, settled_ = 0;  // steps, of which settled_ with what follows them
+  std::uint32_t wish_ = kNoRequest, asked_ = kNoRequest;        // this rank's; that of all ranks
   double asked_at_ = -std::numeric_limits<double>::infinity();  // when the last request was met, now_s()
   double since_ = 0, speed_ = 0;                                // of the samples below; samples/s
   std::int64_t samples_ = 0;

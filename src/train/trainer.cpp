@@ -38,10 +38,11 @@ std::int64_t lanes_for(const RunConfig& config, const Communicator& comm) {
 }
 
 // Where survivors go on after a death, every rank has all of the optimizer's state: a share would die with
-// its rank.
-bool shards(const OptimizerOptions& options, const Transport& transport, const Communicator& comm) {
-  if (comm.size() == 1 || options.sharded == "false" || comm.recovers()) return false;
-  return options.sharded == "true" || transport.shares_memory();
+// its rank. Where ranks compare their state, each has all of it, unless the user wants it otherwise.
+bool shards(const RunConfig& config, const Transport& transport, const Communicator& comm) {
+  const std::string& wish = config.optimizer.sharded;
+  if (comm.size() == 1 || wish == "false" || comm.recovers()) return false;
+  return wish == "true" || (transport.shares_memory() && config.agreement.every == 0);
 }
 
 }  // namespace
@@ -67,7 +68,7 @@ Trainer::Trainer(RunConfig& config, Backend& backend, Communicator& comm)
   transport_ = make_transport(config.exchange.algorithm, comm, backend);
   my_blocks_ = {0, store.blocks()};
   real* memory = nullptr;
-  if (shards(config.optimizer, *transport_, comm)) {
+  if (shards(config, *transport_, comm)) {
     const auto values = static_cast<std::size_t>(store.values());
     const WordRange mine = slice_of({0, values}, comm.rank(), comm.size());
     my_blocks_ = {static_cast<std::int64_t>(mine.begin) / kBlock,
@@ -188,7 +189,12 @@ StepResult Trainer::step(const StepData& data, const StepData* ahead, std::uint3
           "bucket {}: rank {} found wrong sums (checksum) {} times in one step: its memory or network is bad",
           outcome.corruption.bucket, outcome.corruption.rank, kMaxPasses);
     } else if (outcome.verdict == Verdict::redo) {
-      RONDO_CHECK(++result.redos == 1, "a second redo: micro-batches did not repeat their bits");
+      if (++result.redos > 1)
+        throw NotRepeated(
+            fmt::format("step {}: gradients outgrew the exponents that were made for them: micro-batches did "
+                        "not repeat their "
+                        "bits",
+                        steps_done_));
     } else if (outcome.verdict == Verdict::not_finite && loss_scale_.lower()) {
       ++result.rescaled;
     } else {
@@ -196,10 +202,10 @@ StepResult Trainer::step(const StepData& data, const StepData* ahead, std::uint3
     }
   }
   if (outcome.verdict == Verdict::not_finite)
-    input_error(
+    throw NotFinite(fmt::format(
         "step {}: the loss or a gradient is not finite; nothing was applied. Lower optimizer.learning_rate, "
         "set optimizer.clip_norm, or look for huge values in the data",
-        steps_done_);
+        steps_done_));
   enter(Phase::optimizer);
   const double begin = now_s();
   for (const double loss : outcome.losses) result.loss += loss;
@@ -303,6 +309,11 @@ void Trainer::visit(StateVisitor& visitor) {
   std::int64_t epoch = sampler_.epoch(steps_done_), cursor = steps_done_ % sampler_.steps_per_epoch();
   visitor.scalar("train/epoch", epoch);
   visitor.scalar("train/epoch_step", cursor);
+}
+
+void Trainer::visit_evidence(StateVisitor& visitor) {
+  visit(visitor);
+  optimizer_->visit_seen(visitor);
 }
 
 }  // namespace rondo

@@ -17,6 +17,7 @@ namespace rondo {
 enum class Phase : std::uint8_t {
   starting,
   evaluation,
+  checking,  ///< comparing the state of all ranks
   checkpoint,
   loading,
   forward,
@@ -29,7 +30,7 @@ enum class Phase : std::uint8_t {
   regrouping,  ///< waiting for the other survivors, until the step in flight begins again
   leaving      ///< trained; reporting and going
 };
-inline constexpr int kPhases = 13;
+inline constexpr int kPhases = 14;
 std::string_view name_of(Phase phase);
 std::optional<Phase> phase_of(std::string_view name);
 

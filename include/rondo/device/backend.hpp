@@ -150,11 +150,12 @@ class Backend {
   virtual void checksum(const std::uint32_t* q, std::int64_t blocks, std::uint32_t* checksums) = 0;
   /// Sum of squares of every block, in one fixed order within a block.
   virtual void block_squares(GradientView g, std::int64_t blocks, double* squares) = 0;
-  /// One pass; block_decay[block] is 0 or 1 and multiplies the weight decay.
+  /// One pass; block_decay[block] is 0 or 1 and multiplies the weight decay. Unless it is null, `seen` takes
+  /// what the arenas held before (kSeenFactor).
   virtual void adamw(real* w, real* m, real* v, GradientView g, std::int64_t blocks, const float* block_decay,
-                     AdamWStep step) = 0;
+                     AdamWStep step, std::uint32_t* seen) = 0;
   virtual void sgd(real* w, real* momentum, GradientView g, std::int64_t blocks, const float* block_decay,
-                   float rate, float beta, float decay) = 0;
+                   float rate, float beta, float decay, std::uint32_t* seen) = 0;
   virtual void average(real* average, const real* w, std::int64_t n, float decay) = 0;
 
  private:

@@ -65,13 +65,16 @@ struct Simd {
   void (*to_bfloat16)(std::uint16_t* to, const float* x, std::size_t n);
 
   // -- optimizer ---------------------------------------------------------------------------------
-  /// w, m, v updated from g * grad_scale. Loshchilov and Hutter, "Decoupled weight decay" (2019).
-  void (*adamw_f32)(float* w, float* m, float* v, const float* g, std::size_t n, float grad_scale, AdamWStep);
+  /// w, m, v updated from g * grad_scale. Loshchilov and Hutter, "Decoupled weight decay" (2019). Returns the
+  /// sum mod 2^32 of the bits that w, m and v had before.
+  std::uint32_t (*adamw_f32)(float* w, float* m, float* v, const float* g, std::size_t n, float grad_scale,
+                             AdamWStep);
   /// The same from fixed point: g = q * grad_scale.
-  void (*adamw_i32)(float* w, float* m, float* v, const std::uint32_t* q, std::size_t n, float grad_scale,
-                    AdamWStep);
-  /// m = momentum * m + (g + decay * w); w -= rate * m
-  void (*sgd)(float* w, float* m, const float* g, std::size_t n, float rate, float momentum, float decay);
+  std::uint32_t (*adamw_i32)(float* w, float* m, float* v, const std::uint32_t* q, std::size_t n,
+                             float grad_scale, AdamWStep);
+  /// m = momentum * m + (g + decay * w); w -= rate * m. Returns the sum of the bits that both had before.
+  std::uint32_t (*sgd)(float* w, float* m, const float* g, std::size_t n, float rate, float momentum,
+                       float decay);
   /// average = decay * average + (1 - decay) * w
   void (*average)(float* average, const float* w, std::size_t n, float decay);
 

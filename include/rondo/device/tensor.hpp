@@ -24,6 +24,11 @@ inline std::int64_t blocks_for(std::int64_t values) { return (values + kBlock - 
 /// not do: they do not see two top bits that flip.
 inline constexpr std::uint32_t kChecksumPrime = 1048573;  // 2^20 - 3
 
+/// How an update remembers what it found: seen[block] = seen[block] * this + the sum of the bits of all
+/// values that it is about to replace, mod 2^32. A bit that flips between two updates shows there for ever,
+/// even where rounding makes the value itself whole again.
+inline constexpr std::uint32_t kSeenFactor = 0x9e3779b1;
+
 /// Blocks [begin, end) of an arena.
 struct BlockSpan {
   std::int64_t begin = 0, end = 0;

@@ -41,7 +41,8 @@ class CheckpointFolder {
   /// one line for each bad one.
   std::optional<Found> newest_good(const std::function<void(const std::string&)>& log) const;
 
-  /// Writes a checkpoint image durably under its step's name. `tag`: see write_file_durably().
+  /// Writes a checkpoint image durably under its step's name; makes the folder again if it is gone, but not
+  /// the one around it, which somebody else may own by now. `tag`: see write_file_durably().
   void write(std::int64_t step, std::span<const std::byte> image, const std::string& tag) const;
   /// Makes "best.h5" the checkpoint of a step that was just written: a hard link where the file system
   /// has them, else a copy. It survives the pruning of that step.

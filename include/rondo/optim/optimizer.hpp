@@ -46,6 +46,9 @@ class Optimizer {
   const std::vector<real*>& arenas() const { return arenas_; }
   /// Moments as "optimizer/...", the average as "average/...".
   virtual void visit(StateVisitor& visitor);
+  /// What updates so far have found in the arenas that they replaced (kSeenFactor), as "seen/...": the same
+  /// wherever all of them were made.
+  void visit_seen(StateVisitor& visitor);
 
  protected:
   /// The gradient's numbers begin at the span's.
@@ -55,6 +58,7 @@ class Optimizer {
   Backend& backend_;
   ParameterStore& store_;
   DeviceArray<float> block_decay_;
+  DeviceArray<std::uint32_t> seen_;  // one number a block
 
  private:
   std::unique_ptr<Buffer> average_;

@@ -10,6 +10,7 @@
 #include "rondo/nn/model.hpp"
 #include "rondo/optim/optimizer.hpp"
 #include "rondo/survive/watchdog.hpp"
+#include "rondo/train/agreement.hpp"
 #include "rondo/train/task.hpp"
 
 namespace rondo {
@@ -41,6 +42,7 @@ struct RunConfig {
   DeviceOptions device;
   CheckpointOptions checkpoint;
   WatchdogOptions watchdog;
+  AgreementOptions agreement;
   std::unique_ptr<Task> task;
 
   void visit(Fields& fields);  ///< all of it, the task's fields too

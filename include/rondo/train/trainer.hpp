@@ -4,6 +4,7 @@
 #include <memory>
 #include <vector>
 
+#include "rondo/core/error.hpp"
 #include "rondo/device/array.hpp"
 #include "rondo/optim/loss_scale.hpp"
 #include "rondo/survive/balancer.hpp"
@@ -40,6 +41,15 @@ struct Assignment {
   std::int64_t begin, end;
 };
 
+/// A gradient or the loss is NaN or infinite: on all ranks, and nothing has been applied.
+class NotFinite : public InputError {
+  using InputError::InputError;
+};
+/// New exponents did not hold gradients that were computed again: likewise on all ranks.
+class NotRepeated : public Error {
+  using Error::Error;
+};
+
 class Trainer {
  public:
   /// Builds model, optimizer and exchange. Collective. The task must be open.
@@ -53,11 +63,13 @@ class Trainer {
   const Exchange& exchange() const { return *exchange_; }
   const Transport& transport() const { return *transport_; }
   bool sharded() const { return !weights_.own.empty(); }
+  /// Whether all ranks have the same state, all of it, after every step.
+  bool replicated() const { return !sharded() && config_.exchange.compression == "none"; }
   std::int64_t steps_done() const { return steps_done_; }
 
-  /// Runs step steps_done() on this rank's micro-batches. Collective. Throws InputError when gradients are
-  /// not finite; nothing has been applied then. `ahead`: the next step's data, if they are there already;
-  /// they go to the device while this step is in work. When it returns both may change.
+  /// Runs step steps_done() on this rank's micro-batches. Collective. Throws NotFinite or NotRepeated.
+  /// `ahead`: the next step's data, if they are there already; they go to the device while this step is in
+  /// work. When it returns both may change.
   ///
   /// Throws RankLost where survivors go on without a rank: then no survivor has applied the step, or all have
   /// and the loss was found later. After regroup() the step steps_done() is the one to run.
@@ -75,6 +87,8 @@ class Trainer {
   void collect();
   /// All state in a fixed order: a snapshot when saving, restored when loading.
   void visit(StateVisitor& visitor);
+  /// The same, and what else shows that memory has changed between updates: see Agreement.
+  void visit_evidence(StateVisitor& visitor);
 
  private:
   void collect(real* arena);

@@ -109,20 +109,21 @@ void CpuBackend::block_squares(GradientView g, std::int64_t blocks, double* squa
 }
 
 void CpuBackend::adamw(real* w, real* m, real* v, GradientView g, std::int64_t blocks,
-                       const float* block_decay, AdamWStep step) {
+                       const float* block_decay, AdamWStep step, std::uint32_t* seen) {
   const float decay = step.weight_decay;
   for (std::int64_t b = 0; b < blocks; ++b) {
     const std::int64_t at = b * kBlock;
     step.weight_decay = decay * block_decay[b];
-    if (g.fixed != nullptr)
-      simd_.adamw_i32(w + at, m + at, v + at, g.fixed + at, kBlock, g.block_scale[b], step);
-    else
-      simd_.adamw_f32(w + at, m + at, v + at, g.values + at, kBlock, g.block_scale[b], step);
+    const std::uint32_t bits =
+        g.fixed != nullptr
+            ? simd_.adamw_i32(w + at, m + at, v + at, g.fixed + at, kBlock, g.block_scale[b], step)
+            : simd_.adamw_f32(w + at, m + at, v + at, g.values + at, kBlock, g.block_scale[b], step);
+    if (seen != nullptr) seen[b] = seen[b] * kSeenFactor + bits;
   }
 }
 
 void CpuBackend::sgd(real* w, real* momentum, GradientView g, std::int64_t blocks, const float* block_decay,
-                     float rate, float beta, float decay) {
+                     float rate, float beta, float decay, std::uint32_t* seen) {
   std::vector<float> plain(static_cast<std::size_t>(kBlock));
   for (std::int64_t b = 0; b < blocks; ++b) {
     const std::int64_t at = b * kBlock;
@@ -130,7 +131,9 @@ void CpuBackend::sgd(real* w, real* momentum, GradientView g, std::int64_t block
       simd_.dequantise(plain.data(), g.fixed + at, kBlock, g.block_scale[b]);
     else
       simd_.scale(plain.data(), g.values + at, kBlock, g.block_scale[b]);
-    simd_.sgd(w + at, momentum + at, plain.data(), kBlock, rate, beta, decay * block_decay[b]);
+    const std::uint32_t bits =
+        simd_.sgd(w + at, momentum + at, plain.data(), kBlock, rate, beta, decay * block_decay[b]);
+    if (seen != nullptr) seen[b] = seen[b] * kSeenFactor + bits;
   }
 }
 

@@ -158,14 +158,15 @@ void CudaBackend::block_squares(GradientView g, std::int64_t blocks, double* squ
 }
 
 void CudaBackend::adamw(real* w, real* m, real* v, GradientView g, std::int64_t blocks,
-                        const float* block_decay, AdamWStep step) {
-  kernels::adamw(w, m, v, g.values, g.fixed, g.block_scale, blocks, block_decay, step, stream_.grouped());
+                        const float* block_decay, AdamWStep step, std::uint32_t* seen) {
+  kernels::adamw(w, m, v, g.values, g.fixed, g.block_scale, blocks, block_decay, step, seen,
+                 stream_.grouped());
   check_launch("adamw");
 }
 
 void CudaBackend::sgd(real* w, real* momentum, GradientView g, std::int64_t blocks, const float* block_decay,
-                      float rate, float beta, float decay) {
-  kernels::sgd(w, momentum, g.values, g.fixed, g.block_scale, blocks, block_decay, rate, beta, decay,
+                      float rate, float beta, float decay, std::uint32_t* seen) {
+  kernels::sgd(w, momentum, g.values, g.fixed, g.block_scale, blocks, block_decay, rate, beta, decay, seen,
                stream_.grouped());
   check_launch("sgd");
 }
