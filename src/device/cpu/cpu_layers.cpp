@@ -26,6 +26,19 @@ float lane_sum(std::int64_t n, F f) {
   return sum;
 }
 
+// Functions of their own, because there the compiler believes that nothing overlaps, and works on vectors.
+void add_to_columns(const float* __restrict d, const float* __restrict z, float* __restrict gain_grad,
+                    float* __restrict bias_grad, std::int64_t n) {
+  for (std::int64_t c = 0; c < n; ++c) {
+    gain_grad[c] += d[c] * z[c];
+    bias_grad[c] += d[c];
+  }
+}
+void layer_norm_slope(const float* __restrict d, const float* __restrict z, const float* __restrict gain,
+                      float* __restrict dx, std::int64_t n, float mean_d, float mean_dz, float rstd) {
+  for (std::int64_t c = 0; c < n; ++c) dx[c] = (d[c] * gain[c] - mean_d - z[c] * mean_dz) * rstd;
+}
+
 }  // namespace
 
 void CpuBackend::bias_activation(Matrix y, const real* bias, Activation act, real* slope) {
@@ -68,11 +81,8 @@ void CpuBackend::layer_norm_backward(Matrix dy, Matrix normalised, const real* r
     const float mean_d = lane_sum(n, [=](std::int64_t c) { return d[c] * gain[c]; }) / static_cast<float>(n);
     const float mean_dz =
         lane_sum(n, [=](std::int64_t c) { return d[c] * gain[c] * z[c]; }) / static_cast<float>(n);
-    for (std::int64_t c = 0; c < n; ++c) {
-      gain_grad[c] += d[c] * z[c];
-      bias_grad[c] += d[c];
-      dx.data[r * n + c] = (d[c] * gain[c] - mean_d - z[c] * mean_dz) * rstd[r];
-    }
+    add_to_columns(d, z, gain_grad, bias_grad, n);
+    layer_norm_slope(d, z, gain, dx.data + r * n, n, mean_d, mean_dz, rstd[r]);
   }
 }
 
