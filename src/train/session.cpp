@@ -75,18 +75,18 @@ class Session {
     together(comm_, [&] {
       if (comm_.rank() == 0) directory_.claim(command_.resume);
     });
-    recovers_ = can_recover();
     together(comm_, [&] {
       const std::string log = directory_.log(comm_.rank());
       open_log(log, comm_.rank());
-      watchdog_ = std::make_unique<Watchdog>(config_.watchdog, directory_.path(), log, comm_.rank(),
-                                             comm_.size(), recovers_);
+      watchdog_ =
+          std::make_unique<Watchdog>(config_.watchdog, directory_.path(), log, comm_.rank(), comm_.size());
       arm_chaos(comm_.rank());
       enter(Phase::starting);
     });
     if (command_.resume) keep_decisions();
     if (const std::string decision = resolve_compression(config_, *backend_, comm_); !decision.empty())
       say(decision);
+    recovers_ = can_recover();
     trainer_ = std::make_unique<Trainer>(config_, *backend_, comm_);
     if (command_.resume) resume();
     if (comm_.rank() != 0) return;
@@ -147,7 +147,7 @@ class Session {
 
   void set_out() {
     const std::int64_t last = config_.train.max_steps, first = trainer_->steps_done();
-    watchdog_->began_at(first);
+    watchdog_->began_at(first, recovers_);
     enter_step(first);
     const Assignment mine = trainer_->assigned();
     loader_ = std::make_unique<Loader>(config_.task->dataset(Split::train), trainer_->sampler(), first, last,
