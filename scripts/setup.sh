@@ -46,4 +46,4 @@ build() {
 
 # How to start ranks here: root needs leave, and more ranks than cores must be allowed.
 mpirun_here=(mpirun --oversubscribe --bind-to none)
-[ "$(id -u)" = 0 ] && mpirun_here+=(--allow-run-as-root)
+if [ "$(id -u)" = 0 ]; then mpirun_here+=(--allow-run-as-root); fi  # not "&&": it is what source returns

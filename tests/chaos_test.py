@@ -183,7 +183,7 @@ def main():
                   file=sys.stderr, flush=True)
             if done[-1]["text"]:
                 print(done[-1]["text"], file=sys.stderr)
-            shutil.rmtree(home / f"run{i}")
+            shutil.rmtree(home / f"run{i}", ignore_errors=True)  # mpirun may have hung before there was one
     finally:
         shutil.rmtree(home, ignore_errors=True)
     print(json.dumps(done, indent=2) if options.json else

@@ -81,6 +81,13 @@ class Deaths(InJobTest):
                 self.survive(algorithm, "rank=1,step=50,phase=backward,bucket=2,fault=kill;"
                                         "rank=2,step=99,phase=control_word,fault=kill", **{"exchange.algorithm": algorithm})
 
+    def test_with_settings_that_keep_a_rank_from_dying_alone(self):
+        """No share of the optimizer's state dies with a rank, and `auto` counts as what it resolves to."""
+        for setting, value in (("optimizer.sharded", "true"), ("exchange.compression", "auto")):
+            with self.subTest(setting):
+                chaos = "rank=1,step=50,phase=sharing,fault=kill;rank=0,step=99,phase=optimizer,fault=kill"
+                self.survive(setting, chaos, **{setting: value})
+
     def test_before_the_first_step_it_is_an_error(self):
         result = self.train("run", ranks=3, mpirun=ULFM, env={"RONDO_CHAOS": "rank=1,step=0,phase=starting,fault=kill"})
         self.assertNotEqual(result.code, 0)

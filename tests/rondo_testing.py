@@ -60,6 +60,18 @@ def members(session):
     return found
 
 
+def standing(session):
+    """A line for each living process of a session: what it is, and how far it came by its threads."""
+    lines = []
+    for pid in members(session):
+        try:
+            name = Path(f"/proc/{pid}/comm").read_text().strip()
+            lines.append(f"process {pid}: {name}, {len(os.listdir(f'/proc/{pid}/task'))} threads")
+        except OSError:
+            continue
+    return "\n".join(lines)
+
+
 def rank_processes(session):
     """Process of each rank under mpirun, by rank."""
     ranks = {}
@@ -140,8 +152,8 @@ class Started:
         try:
             text, _ = self.process.communicate(timeout=timeout)
         except subprocess.TimeoutExpired:
-            rest = self.kill().text
-            raise AssertionError(f"still running after {timeout} s: {self.process.args}\n{rest}") from None
+            where, rest = standing(self.session), self.kill().text
+            raise AssertionError(f"still running after {timeout} s: {self.process.args}\n{where}\n{rest}") from None
         return Result(self.process.args, self.process.returncode, text)
 
 

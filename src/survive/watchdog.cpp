@@ -34,7 +34,6 @@ void copy_text(char (&to)[n], const std::string& text) {
 struct Watchdog::Impl {
   const std::string run_directory;
   const double floor_s;
-  const bool evicts;
   HeartbeatFile file;
   Beat beat;
   PhaseLimits limits;
@@ -52,14 +51,13 @@ struct Watchdog::Impl {
 
   std::mutex mutex;  // guards `beat` and what follows
   std::condition_variable changed;
-  bool stop = false;
+  bool evicts = false, stop = false;
   std::thread thread;
 
   Impl(const WatchdogOptions& options, const std::string& directory, const std::string& log, int rank,
-       int ranks, bool evicts_)
+       int ranks)
       : run_directory(directory),
         floor_s(options.floor_s),
-        evicts(evicts_),
         file(directory, rank),
         limits(options.floor_s),
         notes(log, file, beat),
@@ -152,8 +150,8 @@ struct Watchdog::Impl {
 };
 
 Watchdog::Watchdog(const WatchdogOptions& options, const std::string& run_directory, const std::string& log,
-                   int rank, int ranks, bool evicts)
-    : impl_(std::make_unique<Impl>(options, run_directory, log, rank, ranks, evicts)) {
+                   int rank, int ranks)
+    : impl_(std::make_unique<Impl>(options, run_directory, log, rank, ranks)) {
   if (std::getenv("OMPI_COMM_WORLD_SIZE") != nullptr) prctl(PR_SET_PDEATHSIG, SIGKILL);
   impl_->thread = std::thread([this] { impl_->loop(); });
 }
@@ -167,8 +165,9 @@ Watchdog::~Watchdog() {
   impl_->thread.join();
 }
 
-void Watchdog::began_at(std::int64_t step) {
+void Watchdog::began_at(std::int64_t step, bool evicts) {
   const std::lock_guard lock(impl_->mutex);
+  impl_->evicts = evicts;
   impl_->beat.first_step = step;
   impl_->limits.began_at(step);
 }

@@ -79,18 +79,18 @@ class Session {
       if (comm_.rank() == 0) directory_.claim(command_.resume);
     });
     checkpoints_.emplace(command_, directory_, config_, comm_, numerics);
-    recovers_ = can_recover();
     together(comm_, [&] {
       const std::string log = directory_.log(comm_.rank());
       open_log(log, comm_.rank());
-      watchdog_ = std::make_unique<Watchdog>(config_.watchdog, directory_.path(), log, comm_.rank(),
-                                             comm_.size(), recovers_);
+      watchdog_ =
+          std::make_unique<Watchdog>(config_.watchdog, directory_.path(), log, comm_.rank(), comm_.size());
       arm_chaos(comm_.rank(), [this](StateVisitor& visitor) { trainer_->visit(visitor); });
       enter(Phase::starting);
     });
     if (command_.resume) checkpoints_->keep_decisions(factory_);
     if (const std::string decision = resolve_compression(config_, *backend_, comm_); !decision.empty())
       say(decision);
+    recovers_ = can_recover();
     trainer_ = std::make_unique<Trainer>(config_, *backend_, comm_);
     if (command_.resume) checkpoints_->resume(*trainer_, factory_);
     if (comm_.rank() != 0) return;
@@ -107,7 +107,7 @@ class Session {
 
   void set_out() {
     const std::int64_t last = config_.train.max_steps, first = trainer_->steps_done();
-    watchdog_->began_at(first);
+    watchdog_->began_at(first, recovers_);
     enter_step(first);
     const Assignment mine = trainer_->assigned();
     loader_ = std::make_unique<Loader>(config_.task->dataset(Split::train), trainer_->sampler(), first, last,

@@ -29,13 +29,14 @@ struct WatchdogOptions {
 class Watchdog {
  public:
   /// Made by the thread to be watched, in a run directory that this run owns. `log`: the file for stacks,
-  /// also of crashes (SIGSEGV and the like), which it notes before they take their course. `evicts`: others
-  /// go on after the death of a rank. Under mpirun this process dies with its parent from now on.
+  /// also of crashes (SIGSEGV and the like), which it notes before they take their course. Under mpirun this
+  /// process dies with its parent from now on.
   Watchdog(const WatchdogOptions& options, const std::string& run_directory, const std::string& log, int rank,
-           int ranks, bool evicts);
+           int ranks);
   ~Watchdog();
 
-  void began_at(std::int64_t step);  ///< training goes on from there
+  /// Training goes on from there. `evicts`: from now on others go on after the death of a rank.
+  void began_at(std::int64_t step, bool evicts);
   /// These ranks are dead; the others go on without them.
   void lost(std::span<const int> ranks);
   /// The last word of this rank; `code`: exit code of a failure. The watchdog stays quiet afterwards.
