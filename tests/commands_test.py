@@ -198,6 +198,17 @@ class Help(RondoTest):
                 self.digest(folder)
 
 
+class Sums(RondoTest):
+    def test_sums_with_conversion_and_the_bound_of_the_memory(self):
+        """Beside every all-reduce of one node; words that are wrong would be an error."""
+        out = self.folder / "comm.json"
+        self.succeed("bench", "comm", "--min", "4K", "--max", "16K", "--rounds", 3, "--algorithm", "exact", "--algorithm",
+                     "private", "--json", out, ranks=3)
+        rows = [(row["algorithm"], row["type"], row["wrong"]) for row in json.loads(out.read_text())["rows"]]
+        for name in ("exact", "private"):
+            self.assertEqual([row[1:] for row in rows if row[0] == name], 2 * [("float32", 0)])
+
+
 class Trace(RondoTest):
     def test_all_ranks_are_on_one_clock(self):
         """No bucket is done before every rank has started it, and a rank does one thing after another."""

@@ -1,5 +1,5 @@
 """The batch scripts on a real Slurm of virtual nodes: whatever makes Slurm end a job, it is requeued and ends in the bits
-of a run to which nothing happened. With mpirun and with srun."""
+of a run to which nothing happened. With mpirun and with srun. And benches."""
 
 import sys
 import unittest
@@ -12,6 +12,8 @@ SCRIPTS = ["train.sbatch", "train-srun.sbatch"]
 
 
 class Slurm(RondoTest):
+    whole = None  # digest of a run to which nothing happens
+
     def setUp(self):
         super().setUp()
         self.config = write_config(self.folder / "tiny.toml", TINY | RUN)
@@ -21,9 +23,9 @@ class Slurm(RondoTest):
         self.cluster.env |= {"OMPI_MCA_btl_tcp_if_include": "lo", "OMPI_MCA_oob_tcp_if_include": "lo", "RONDO": RONDO,
                              "OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
                              "MPIRUN_ARGS": "--bind-to none"}
-        self.whole = self.trained("whole", ranks=2)
 
     def submit(self, script):
+        self.whole = self.whole or self.trained("whole", ranks=2)
         self.run_dir = self.folder / script
         self.output = self.folder / f"{script}.out"
         text = self.cluster.call("env", f"RUN_DIR={self.run_dir}", "sbatch", "--parsable", f"--chdir={SOURCE}",
@@ -89,6 +91,34 @@ class Slurm(RondoTest):
                 self.assertNotIn(lost, self.cluster.call("scontrol", "show", "hostnames", self.field("NodeList")).split())
                 self.cluster.start_node(lost)
                 self.cluster.wait(self.cluster.up, "the node to come back", 30)
+
+    def bench(self, layouts, code=0):
+        """The array of all-reduces: outputs of its tasks, once all have ended."""
+        results, count = self.folder / "results", len(layouts.split())
+        text = self.cluster.call("env", f"RESULTS={results}", f"LAYOUTS={layouts}", "sbatch", "--parsable",
+                                 f"--chdir={SOURCE}", f"--array=0-{count - 1}", "--nodes=2", "--ntasks-per-node=2",
+                                 f"--output={self.folder}/%a.out", SOURCE / "scripts/slurm/bench-comm.sbatch",
+                                 "--min", "4K", "--max", "16K", "--rounds", "3", "--algorithm", "ring").strip()
+
+        def jobs():
+            return [self.cluster.job(f"{text}_{task}") for task in range(count)]
+        self.cluster.wait(lambda: all(job["JobState"] in ("COMPLETED", "FAILED") for job in jobs()), "the array", 90)
+        outputs = [(self.folder / f"{task}.out").read_text() for task in range(count)]
+        self.assertEqual({job["ExitCode"] for job in jobs()}, {f"{code}:0"}, "\n".join(outputs))
+        return results, outputs
+
+    def test_an_array_of_all_reduces_ends_in_one_table(self):
+        results, _ = self.bench("1x1 1x2 2x1")
+        rows = [line.split() for line in (results / "table.txt").read_text().splitlines()]
+        self.assertEqual(rows[0][:4], ["nodes", "ranks", "bytes", "algorithm"])
+        seen = {(nodes, ranks, size, algorithm) for nodes, ranks, size, algorithm, *_ in rows[1:]}
+        self.assertEqual(seen, {(*where, size, algorithm) for where in (("1", "1"), ("1", "2"), ("2", "2"))
+                                for size in ("4096", "16384") for algorithm in ("ring", "MPI_Allreduce")})
+        self.assertEqual({row[-1] for row in rows[1:]}, {"0"})  # words that are wrong
+
+    def test_an_array_without_a_layout_says_so(self):
+        self.assertIn("has no NODESxRANKS there", self.bench("two", code=2)[1][0])
+        self.assertIn("3x1 needs 3 nodes, the job has 2", self.bench("3x1", code=2)[1][0])
 
 
 if __name__ == "__main__":

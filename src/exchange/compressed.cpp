@@ -19,6 +19,11 @@ std::unique_ptr<Codec> make_codec(const std::string& name, std::int64_t blocks, 
   return make_digit_codec(name == "int8" ? 4 : 2, blocks, lanes);
 }
 
+std::int64_t words_per_block(const std::string& compression, std::int64_t lanes) {
+  if (compression == "none") return kBlock;
+  return static_cast<std::int64_t>(make_codec(compression, 1, lanes)->words_per_block());
+}
+
 namespace {
 
 constexpr std::uint32_t kNotFinite = 0x7f800000;  // bits of |x| from here on are infinities and NaNs

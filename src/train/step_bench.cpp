@@ -33,6 +33,7 @@ class Contender {
     loader_ = std::make_unique<Loader>(config_.task->dataset(Split::train), trainer_->sampler(), 0, steps,
                                        mine.begin, mine.end, trainer_->batch_rows(), backend_->host_memory());
     figures_.samples = config_.train.global_batch;
+    figures_.values = trainer_->model().store().values();
     figures_.peak_flops = peak_of_all(comm);
     figures_.flops = trainer_->model().train_flops() * static_cast<double>(figures_.samples);
   }

@@ -33,6 +33,9 @@ struct ExchangeOptions {
 /// `micro_batches` up to 16. InputError for lanes that do not divide the micro-batches.
 std::int64_t lanes_of(const ExchangeOptions& options, std::int64_t micro_batches);
 
+/// Words that travel for each block of kBlock values, after `compression` of so many lanes.
+std::int64_t words_per_block(const std::string& compression, std::int64_t lanes);
+
 enum class Verdict {
   commit,      ///< gradients are the same on every rank and may be applied
   redo,        ///< run the step's micro-batches again: some blocks got new exponents

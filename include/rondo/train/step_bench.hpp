@@ -20,6 +20,7 @@ struct StepBench {
 /// One way to train, as this rank saw it.
 struct StepFigures {
   std::int64_t samples = 0;      ///< of a global batch
+  std::int64_t values = 0;       ///< parameters
   double flops = 0;              ///< of a global batch, products only
   double peak_flops = 0;         ///< per second, of all ranks' devices; 0: not known
   std::vector<StepTimes> times;  ///< one a step
