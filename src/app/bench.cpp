@@ -145,8 +145,9 @@ int run_step(const StepOptions& options) {
 }  // namespace
 
 Command add_bench(CLI::App& app) {
-  CLI::App* sub =
-      app.add_subcommand("bench", "Measure communication (comm), training steps (step) or memory (kernels)");
+  CLI::App* sub = app.add_subcommand("bench",
+                                     "Measure communication (comm), training steps (step), memory (kernels) "
+                                     "or the cost of surviving (survive)");
   sub->footer("Example: mpirun -n 2 rondo bench comm --min 64K --max 16M");
   sub->require_subcommand(1);
   CLI::App* step = sub->add_subcommand("step", "Training steps by phase");
@@ -168,9 +169,13 @@ Command add_bench(CLI::App& app) {
   step->add_option("--trace", options->trace,
                    "write the last steps of all ranks to this file, for ui.perfetto.dev or chrome://tracing");
   step->add_option("--json", options->json, "write the figures to this file");
-  const Command comm = add_bench_comm(*sub), kernels = add_bench_kernels(*sub);
-  return {sub, [step, options, comm, kernels] {
-            return step->parsed() ? run_step(*options) : comm.app->parsed() ? comm.run() : kernels.run();
+  const Command comm = add_bench_comm(*sub), kernels = add_bench_kernels(*sub),
+                survive = add_bench_survive(*sub);
+  return {sub, [step, options, comm, kernels, survive] {
+            if (step->parsed()) return run_step(*options);
+            for (const Command& other : {comm, kernels, survive})
+              if (other.app->parsed()) return other.run();
+            return 2;
           }};
 }
 
