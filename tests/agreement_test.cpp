@@ -24,7 +24,7 @@ RunConfig config(const std::string& optimizer) {
       synthetic = {{samples = 96, inputs = 12, targets = 5}}
       model.layers = ["linear 24 gelu", "linear 24 gelu"]
       train = {{global_batch = 24, micro_batches = {}, max_steps = 100}}
-      optimizer = {{kind = "{}", clip_norm = 1.0}}
+      optimizer = {{kind = "{}", clip_norm = 1.0, sharded = "false"}}
       device.kind = "cpu")",
                                                                    kMicroBatches, optimizer),
                                                        "agreement_test"),

@@ -9,7 +9,7 @@ from rondo_testing import TINY, RondoTest, write_config
 
 LOG_EVERY, STEPS, CHECK = 10, 160, 20
 RUN = TINY | {"train.max_steps": STEPS, "train.log_every": LOG_EVERY, "train.eval_every": 50, "checkpoint.every_steps": 40,
-              "checkpoint.keep": 100, "recovery.check_every": CHECK}
+              "checkpoint.keep": 100, "recovery.check_every": CHECK, "optimizer.sharded": "false"}
 
 
 def flip(rank, step, array, bit=0, phase="loading"):

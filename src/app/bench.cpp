@@ -146,8 +146,9 @@ int run_step(const StepOptions& options) {
 }  // namespace
 
 Command add_bench(CLI::App& app) {
-  CLI::App* sub = app.add_subcommand(
-      "bench", "Measure communication (comm), training steps (step) or memory (kernels); predict (scale)");
+  CLI::App* sub = app.add_subcommand("bench",
+                                     "Measure communication (comm), training steps (step), memory (kernels) "
+                                     "or the cost of surviving (survive); predict (scale)");
   sub->footer("Example: mpirun -n 2 rondo bench comm --min 64K --max 16M");
   sub->require_subcommand(1);
   CLI::App* step = sub->add_subcommand("step", "Training steps by phase");
@@ -169,7 +170,8 @@ Command add_bench(CLI::App& app) {
   step->add_option("--trace", options->trace,
                    "write the last steps of all ranks to this file, for ui.perfetto.dev or chrome://tracing");
   step->add_option("--json", options->json, "write the figures to this file");
-  const std::array others = {add_bench_comm(*sub), add_bench_kernels(*sub), add_bench_scale(*sub)};
+  const std::array others = {add_bench_comm(*sub), add_bench_kernels(*sub), add_bench_scale(*sub),
+                             add_bench_survive(*sub)};
   return {sub, [options, others] {
             for (const Command& other : others)
               if (other.app->parsed()) return other.run();

@@ -12,6 +12,7 @@ namespace rondo {
 Command add_bench_comm(CLI::App& bench);
 Command add_bench_kernels(CLI::App& bench);
 Command add_bench_scale(CLI::App& bench);
+Command add_bench_survive(CLI::App& bench);
 
 /// Bytes of "65536", "64K", "16M" or "1G", at least 4; InputError names the option.
 std::size_t bytes_of(const char* option, const std::string& text);

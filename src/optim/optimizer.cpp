@@ -34,7 +34,7 @@ class AdamW : public Optimizer {
                         static_cast<float>(1 / (1 - std::pow(options_.beta2, t)))};
     const std::int64_t at = blocks.begin * kBlock;
     backend_.adamw(store_.arena() + at, data(*mean_) + at, data(*square_) + at, gradient, blocks.count(),
-                   block_decay_.data() + blocks.begin, now, seen_.data() + blocks.begin);
+                   block_decay_.data() + blocks.begin, now, seen(blocks));
   }
 
  private:
@@ -57,7 +57,7 @@ class Sgd : public Optimizer {
     backend_.sgd(store_.arena() + at, data(*momentum_) + at, gradient, blocks.count(),
                  block_decay_.data() + blocks.begin, static_cast<float>(rate),
                  static_cast<float>(options_.momentum), static_cast<float>(options_.weight_decay),
-                 seen_.data() + blocks.begin);
+                 seen(blocks));
   }
 
  private:
@@ -103,8 +103,7 @@ Optimizer::Optimizer(const OptimizerOptions& options, Backend& backend, Paramete
     : options_(options),
       backend_(backend),
       store_(store),
-      block_decay_(backend, static_cast<std::size_t>(store.blocks())),
-      seen_(backend, static_cast<std::size_t>(store.blocks())) {
+      block_decay_(backend, static_cast<std::size_t>(store.blocks())) {
   std::vector<float> decay(block_decay_.size());
   for (const Parameter& p : store.list())
     std::fill_n(decay.begin() + p.offset / kBlock, blocks_for(p.size), p.decay ? 1.0f : 0.0f);
@@ -143,10 +142,11 @@ void Optimizer::visit(StateVisitor& visitor) {
 }
 
 void Optimizer::visit_seen(StateVisitor& visitor) {
+  if (!seen_) return;
   for (const Parameter& p : store_.list()) {
     const std::int64_t shape[] = {blocks_for(p.size)};
     const std::size_t bytes = static_cast<std::size_t>(shape[0]) * sizeof(std::uint32_t);
-    std::uint32_t* const device = seen_.data() + p.offset / kBlock;
+    std::uint32_t* const device = seen_->data() + p.offset / kBlock;
     visitor.array("seen/" + p.name, DType::uint32,
                   StateBytes{bytes, [&](std::byte* to) { backend_.copy_out(to, device, bytes); },
                              [&](const std::byte* from) { backend_.copy_in(device, from, bytes); }},

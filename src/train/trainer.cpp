@@ -38,11 +38,10 @@ std::int64_t lanes_for(const RunConfig& config, const Communicator& comm) {
 }
 
 // Where survivors go on after a death, every rank has all of the optimizer's state: a share would die with
-// its rank. Where ranks compare their state, each has all of it, unless the user wants it otherwise.
-bool shards(const RunConfig& config, const Transport& transport, const Communicator& comm) {
-  const std::string& wish = config.optimizer.sharded;
-  if (comm.size() == 1 || wish == "false" || comm.recovers()) return false;
-  return wish == "true" || (transport.shares_memory() && config.agreement.every == 0);
+// its rank.
+bool shards(const OptimizerOptions& options, const Transport& transport, const Communicator& comm) {
+  if (comm.size() == 1 || options.sharded == "false" || comm.recovers()) return false;
+  return options.sharded == "true" || transport.shares_memory();
 }
 
 }  // namespace
@@ -68,7 +67,7 @@ Trainer::Trainer(RunConfig& config, Backend& backend, Communicator& comm)
   transport_ = make_transport(config.exchange.algorithm, comm, backend);
   my_blocks_ = {0, store.blocks()};
   real* memory = nullptr;
-  if (shards(config, *transport_, comm)) {
+  if (shards(config.optimizer, *transport_, comm)) {
     const auto values = static_cast<std::size_t>(store.values());
     const WordRange mine = slice_of({0, values}, comm.rank(), comm.size());
     my_blocks_ = {static_cast<std::int64_t>(mine.begin) / kBlock,
@@ -78,6 +77,7 @@ Trainer::Trainer(RunConfig& config, Backend& backend, Communicator& comm)
   }
   store.allocate(backend, static_cast<std::uint64_t>(config.train.seed), memory);
   optimizer_ = make_optimizer(config.optimizer, backend, store);
+  if (config.agreement.every > 0 && replicated()) optimizer_->remember_seen();
   join();
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -46,8 +47,9 @@ class Optimizer {
   const std::vector<real*>& arenas() const { return arenas_; }
   /// Moments as "optimizer/...", the average as "average/...".
   virtual void visit(StateVisitor& visitor);
-  /// What updates so far have found in the arenas that they replaced (kSeenFactor), as "seen/...": the same
-  /// wherever all of them were made.
+  /// From here on updates remember what they find in the arenas that they replace (kSeenFactor).
+  void remember_seen() { seen_.emplace(backend_, static_cast<std::size_t>(store_.blocks())); }
+  /// That, as "seen/...": the same wherever all updates were made.
   void visit_seen(StateVisitor& visitor);
 
  protected:
@@ -58,10 +60,11 @@ class Optimizer {
   Backend& backend_;
   ParameterStore& store_;
   DeviceArray<float> block_decay_;
-  DeviceArray<std::uint32_t> seen_;  // one number a block
+  std::uint32_t* seen(BlockSpan blocks) { return seen_ ? seen_->data() + blocks.begin : nullptr; }
 
  private:
   std::unique_ptr<Buffer> average_;
+  std::optional<DeviceArray<std::uint32_t>> seen_;  // one number a block
   std::vector<real*> arenas_;
 };
 
