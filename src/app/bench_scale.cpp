@@ -48,8 +48,8 @@ Cluster cluster_of(const Options& options, const ScaleMeasurement& measured) {
   } else if (!measured.machine.between_nodes && options.up_to > cluster.ranks_per_node) {
     input_error(
         "--link: give the rate of a node's link, e.g. --link 100Gbit: the measurement was on one node and "
-        "knows "
-        "of none");
+        "has "
+        "none");
   }
   if (!options.burst.empty()) cluster.burst = static_cast<double>(bytes_of("--burst", options.burst));
   return cluster;
@@ -113,9 +113,8 @@ void draw(const Options& options, const std::vector<int>& ranks, const std::vect
     }
     step.curves.push_back(s), exposed.curves.push_back(x), efficiency.curves.push_back(e);
   }
-  const std::string title =
-      fmt::format("{}, {} a node", options.link.empty() ? "Link as measured" : options.link,
-                  options.ranks_per_node);
+  const std::string title = fmt::format(
+      "{}, {} a node", options.link.empty() ? "Link as measured" : options.link, options.ranks_per_node);
   std::ofstream out(options.svg);
   out << svg_of("Predicted training steps: " + title, "ranks", {ranks.begin(), ranks.end()},
                 {step, exposed, efficiency});
