@@ -109,7 +109,7 @@ SurviveFigures bench_survive(const SurviveBench& bench, Communicator& comm, Task
     for (std::int64_t i = 0; i < blocks; ++i) {
       {
         Watchdog watchdog(with.config().watchdog, folder->path, folder->path + "/stacks", comm.rank(),
-                          comm.size(), false);
+                          comm.size());
         with_s += with.block(i + 1 == blocks, checks);
       }
       without_s += without.block(false, checks);
