@@ -52,8 +52,8 @@ class Backend {
 
   /// Whether device memory is host memory, and calls are done when they return.
   virtual bool reads_host_memory() const = 0;
-  /// The queue on which operations run in order: a cudaStream_t, or null. What was given to the backend so far
-  /// is on it; what comes later may be held back, so ask again.
+  /// The queue on which operations run in order: a cudaStream_t, or null. What was given to the backend so
+  /// far is on it; what comes later may be held back, so ask again.
   virtual void* stream() { return nullptr; }
   /// Why products of this precision cannot be had here, in words for a user; empty if they can.
   virtual std::string why_not(Precision precision) = 0;

@@ -13,7 +13,8 @@ std::FILE* heard() {
 }
 
 int tell(const char* what, const nvtxEventAttributes_t* event) {
-  std::fprintf(heard(), "%s %s %lld\n", what, event->message.ascii, static_cast<long long>(event->payload.llValue));
+  std::fprintf(heard(), "%s %s %lld\n", what, event->message.ascii,
+               static_cast<long long>(event->payload.llValue));
   return 0;
 }
 
@@ -41,7 +42,8 @@ extern "C" int InitializeInjectionNvtx2(NvtxGetExportTableFunc_t tables) {
   const auto* callbacks = static_cast<const NvtxExportTableCallbacks*>(tables(NVTX_ETID_CALLBACKS));
   NvtxFunctionTable table = nullptr;
   unsigned int size = 0;
-  if (callbacks == nullptr || callbacks->GetModuleFunctionTable(NVTX_CB_MODULE_CORE2, &table, &size) == 0) return 0;
+  if (callbacks == nullptr || callbacks->GetModuleFunctionTable(NVTX_CB_MODULE_CORE2, &table, &size) == 0)
+    return 0;
   take(table, NVTX_CBID_CORE2_DomainCreateA, create);
   take(table, NVTX_CBID_CORE2_DomainMarkEx, mark);
   take(table, NVTX_CBID_CORE2_DomainRangePushEx, push);
