@@ -29,15 +29,17 @@ KernelParams driver_kernel_params() {
   return call;
 }
 
-std::uintptr_t kernel_of(cudaGraphNode_t node) {
+void add_kernel(std::vector<std::uintptr_t>& parts, cudaGraphNode_t node) {
   CUDA_KERNEL_NODE_PARAMS params{};
   if (driver_kernel_params()(node, &params) != CUDA_SUCCESS)
     check(cudaErrorUnknown, "asking for a launch's kernel");
-  return params.func != nullptr ? reinterpret_cast<std::uintptr_t>(params.func)
-                                : reinterpret_cast<std::uintptr_t>(params.kern);
+  parts.push_back(params.func != nullptr ? reinterpret_cast<std::uintptr_t>(params.func)
+                                         : reinterpret_cast<std::uintptr_t>(params.kern));
+  for (const unsigned size : {params.blockDimX, params.blockDimY, params.blockDimZ, params.sharedMemBytes})
+    parts.push_back(size);
 }
 
-// For each node its kernel, or its kind.
+// For each node its kernel, with the sizes of a block, or its kind.
 std::vector<std::uintptr_t> parts_of(cudaGraph_t graph) {
   std::size_t count = 0;
   check(cudaGraphGetNodes(graph, nullptr, &count), "counting launches");
@@ -47,7 +49,10 @@ std::vector<std::uintptr_t> parts_of(cudaGraph_t graph) {
   for (const cudaGraphNode_t node : nodes) {
     cudaGraphNodeType type{};
     check(cudaGraphNodeGetType(node, &type), "asking for a launch's kind");
-    parts.push_back(type == cudaGraphNodeTypeKernel ? kernel_of(node) : static_cast<std::uintptr_t>(type));
+    if (type == cudaGraphNodeTypeKernel)
+      add_kernel(parts, node);
+    else
+      parts.push_back(static_cast<std::uintptr_t>(type));
   }
   return parts;
 }

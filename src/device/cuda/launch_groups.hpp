@@ -28,8 +28,9 @@ class LaunchGroups {
   void forget();
   cudaStream_t stream_;
   int kept_ = 0;
-  /// By what the nodes run. An update may exchange kernels, the manual says; on an H200 (driver 580.159) the
-  /// second of two then wrote nothing. So only arguments and sizes change.
+  /// By what the nodes run. The manual lets an update exchange kernels. On an H200 (driver 580.159) sequences
+  /// with cuBLAS's kernels then left results out, though one of our own kernels alone went well; the cause is
+  /// not known. So an update changes arguments and grids, and nothing else.
   std::map<std::vector<std::uintptr_t>, cudaGraphExec_t> graphs_;
 };
 

@@ -100,8 +100,8 @@ cudaError_t cudaGraphExecUpdate(cudaGraphExec_t exec, cudaGraph_t graph,
     Graph &to = graph_of(exec), &from = graph_of(graph);
     const bool same = std::equal(to.nodes.begin(), to.nodes.end(), from.nodes.begin(), from.nodes.end(),
                                  [](const auto& a, const auto& b) { return type_of(a) == type_of(b); });
-    // CUDA's manual allows it. On a real card (H200, driver 580.159, CUDA 13.0) the second of two kernels
-    // then had no effect, so it counts as a mistake.
+    // CUDA's manual allows it. On a real card (H200, driver 580.159, CUDA 13.0) results were missing where
+    // kernels of cuBLAS were among them, so it counts as a mistake.
     for (size_t k = 0; same && k < to.nodes.size(); ++k)
       if (to.nodes[k].name != from.nodes[k].name)
         throw UseError(
