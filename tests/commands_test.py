@@ -255,7 +255,8 @@ class RunDirectory(RondoTest):
         for line in self.metrics("run")[:-2]:
             self.assertEqual(set(line), {"step", "loss", "learning_rate", "gradient_norm", "samples_per_s", "redos",
                                          "data_s", "forward_s", "backward_s", "communication_hidden_s",
-                                         "communication_exposed_s", "optimizer_s"})
+                                         "communication_exposed_s", "optimizer_s", "checking_s", "checkpoints_s",
+                                         "elapsed_s"})
             self.assertTrue(line["loss"] > 0 and line["gradient_norm"] > 0 and line["samples_per_s"] > 0)
 
     def test_its_config_reads_back(self):
