@@ -101,7 +101,7 @@ struct Run {
 TEST_CASE("every bit that flips in weights or moments is found, named and undone") {
   static const bool listens = (on_entry(strike), true);
   REQUIRE(listens);
-  const std::string optimizer = GENERATE("adamw", "sgd");
+  const auto optimizer = GENERATE(as<std::string>{}, "adamw", "sgd");
   Run run(optimizer);
   REQUIRE_FALSE(run.trainer.sharded());
   run.steps(kSteps);
