@@ -102,11 +102,7 @@ MedianWithLimits median_with_limits(std::vector<double> values) {
 std::vector<StepFigures> bench_step(const StepBench& bench, Communicator& comm, TaskFactory factory) {
   const std::int64_t turns = (bench.steps + kBlockSteps - 1) / kBlockSteps;
   const auto read = [&](const std::vector<std::string>& more) {
-    std::vector<std::string> overrides = bench.overrides;
-    overrides.insert(overrides.end(), more.begin(), more.end());
-    RunConfig config;
-    together(comm, [&] { config = read_config(ConfigReader::from_file(bench.config, overrides), factory); });
-    return config;
+    return read_together(comm, bench.config, bench.overrides, more, factory);
   };
   std::unique_ptr<Communicator> alone;  // outlives who trains on it
   std::vector<std::unique_ptr<Contender>> contenders;

@@ -84,11 +84,7 @@ struct TemporaryFolder {
 
 SurviveFigures bench_survive(const SurviveBench& bench, Communicator& comm, TaskFactory factory) {
   const auto read = [&](const std::vector<std::string>& more) {
-    std::vector<std::string> overrides = bench.overrides;
-    overrides.insert(overrides.end(), more.begin(), more.end());
-    RunConfig config;
-    together(comm, [&] { config = read_config(ConfigReader::from_file(bench.config, overrides), factory); });
-    return config;
+    return read_together(comm, bench.config, bench.overrides, more, factory);
   };
   constexpr std::int64_t block = SurviveFigures::kBlockSteps;
   RunConfig config = read({});

@@ -22,6 +22,14 @@ void together(Communicator& comm, const std::function<void()>& work) {
   }
 }
 
+RunConfig read_together(Communicator& comm, const std::string& file, std::vector<std::string> overrides,
+                        const std::vector<std::string>& more, TaskFactory factory) {
+  overrides.insert(overrides.end(), more.begin(), more.end());
+  RunConfig config;
+  together(comm, [&] { config = read_config(ConfigReader::from_file(file, overrides), factory); });
+  return config;
+}
+
 std::string common_fingerprint(Backend& backend, Communicator& comm) {
   const std::string mine = fmt::format("rondo {}; {}", version(), backend.numerics());
   const std::vector<std::string> all = comm.gather_texts(mine);

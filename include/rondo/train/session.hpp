@@ -28,6 +28,10 @@ int run_training(const TrainCommand& command, Communicator& comm, TaskFactory fa
 /// lowest such rank. Collective: for all that needs no other rank while it runs.
 void together(Communicator& comm, const std::function<void()>& work);
 
+/// A configuration file with `overrides`, then with `more` of them, read on every rank. Collective.
+RunConfig read_together(Communicator& comm, const std::string& file, std::vector<std::string> overrides,
+                        const std::vector<std::string>& more, TaskFactory factory);
+
 /// The numerics fingerprint of this rank, after all ranks have been found to have the same one.
 std::string common_fingerprint(Backend& backend, Communicator& comm);
 

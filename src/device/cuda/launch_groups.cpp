@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "check.hpp"
+#include "rondo/core/error.hpp"
 
 namespace rondo {
 namespace {
@@ -24,6 +25,8 @@ KernelParams driver_kernel_params() {
     check(cudaGetDriverEntryPointByVersion("cuGraphKernelNodeGetParams", &found, 12000, cudaEnableDefault,
                                            &result),
           "asking the driver for kernels of graphs");
+    RONDO_CHECK(found != nullptr,
+                "the CUDA driver does not know cuGraphKernelNodeGetParams: update the driver");
     return reinterpret_cast<KernelParams>(found);
   }();
   return call;
@@ -84,7 +87,7 @@ void LaunchGroups::send() {
   check(cudaStreamEndCapture(stream_, &graph), "recording launches");
   const std::vector<std::uintptr_t> parts = parts_of(graph);
   if (parts.empty()) return check(cudaGraphDestroy(graph), "giving recorded launches back");
-  if (graphs_.size() == kGraphs) forget();  // those on their way are done first
+  if (graphs_.size() == kGraphs) forget();  // CUDA frees those that are on their way when they are done
   cudaGraphExec_t& exec = graphs_[parts];
   cudaGraphExecUpdateResultInfo how{};
   if (exec != nullptr && cudaGraphExecUpdate(exec, graph, &how) != cudaSuccess) {
