@@ -203,18 +203,21 @@ TEST_CASE("reductions have the same bits on every instruction set, and are right
 
 TEST_CASE("sums over ranks touch their slice of every rank and nothing else") {
   for (const Simd* table : tables())
-    for (const int ranks : {1, 2, 3, 5})
+    for (const int ranks : {1, 2, 3, 4, 5})
       for (const std::size_t n : kSizes) {
         const std::size_t begin = n / 5, end = n - n / 7;
-        std::vector<Words> before, ints, floats, quantised;
+        std::vector<Words> before, ints, floats, quantised, exact;
         std::vector<Floats> gradients;
         for (int r = 0; r < ranks; ++r) {
           const auto seed = static_cast<std::uint32_t>(10 + r);
           gradients.push_back(varied(n, seed));
           before.push_back(bits(draw(static_cast<std::int64_t>(n), seed)));
+          exact.emplace_back();
+          for (const float g : gradients.back()) exact.back().push_back(std::bit_cast<std::uint32_t>(g));
         }
         ints = floats = quantised = before;
-        std::vector<Words> want_ints = before, want_floats = before, want_quantised = before;
+        std::vector<Words> want_ints = before, want_floats = before, want_quantised = before,
+                           want_exact = exact;
         std::uint32_t largest = 0;
         for (std::size_t i = begin; i < end; ++i) {
           std::uint32_t sum = 0, fixed = 0;
@@ -229,6 +232,8 @@ TEST_CASE("sums over ranks touch their slice of every rank and nothing else") {
             want_ints[r][i] = sum;
             want_floats[r][i] = std::bit_cast<std::uint32_t>(real_sum);
             want_quantised[r][i] = fixed;
+            want_exact[r][i] =
+                std::bit_cast<std::uint32_t>(static_cast<float>(static_cast<std::int32_t>(fixed)) * 0x1p-18f);
           }
         }
         const auto peers = [](std::vector<Words>& words) {
@@ -242,7 +247,11 @@ TEST_CASE("sums over ranks touch their slice of every rank and nothing else") {
         table->sum_all_f32(peers(floats).data(), ranks, begin, end);
         const std::uint32_t found =
             table->quantise_sum(peers(quantised).data(), from.data(), ranks, begin, end, 0x1p18f);
+        const std::uint32_t largest_too =
+            table->exact_sum_all(peers(exact).data(), ranks, begin, end, 0x1p18f, 0x1p-18f);
         CAPTURE(table->name, ranks, n);
+        CHECK(exact == want_exact);
+        CHECK(largest_too == largest);
         CHECK(ints == want_ints);
         CHECK(floats == want_floats);
         CHECK(quantised == want_quantised);

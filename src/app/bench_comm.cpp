@@ -55,15 +55,11 @@ struct Contender {
   }
 
  private:
-  // As src/exchange/exact.cpp, block by block. There converting back is a part of the optimizer's read.
+  // As src/exchange/exact.cpp, block by block. There the optimizer's read converts back.
   void convert_and_sum(WordRange slice) {
-    std::vector<const float*> from;
-    for (const std::uint32_t* peer : arena.peers) from.push_back(reinterpret_cast<const float*>(peer));
     for (std::size_t at = slice.begin; at < slice.end; at += kSliceWords) {
       const std::size_t end = std::min(at + kSliceWords, slice.end);
-      simd().quantise_sum(arena.peers.data(), from.data(), static_cast<int>(from.size()), at, end, 1);
-      for (std::uint32_t* peer : arena.peers)
-        simd().dequantise(reinterpret_cast<float*>(peer) + at, peer + at, end - at, 1);
+      simd().exact_sum_all(arena.peers.data(), static_cast<int>(arena.peers.size()), at, end, 1, 1);
     }
   }
 };

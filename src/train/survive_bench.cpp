@@ -17,9 +17,11 @@ namespace {
 constexpr std::int64_t kWarmUp = 4;  // steps before those of a turn that count
 constexpr double kDataTimeout = 600;
 
-class Way {
+// One trainer for both ways: two of them differ in where their memory lies, by more than what is measured.
+class Training {
  public:
-  Way(RunConfig config, Communicator& comm, std::int64_t steps) : config_(std::move(config)), comm_(comm) {
+  Training(RunConfig config, Communicator& comm, std::int64_t steps)
+      : config_(std::move(config)), comm_(comm) {
     together(comm, [&] {
       backend_ = make_backend(config_.device, comm.local_rank(), comm.local_size());
       config_.task->open();
@@ -37,16 +39,17 @@ class Way {
 
   const RunConfig& config() const { return config_; }
 
-  // Seconds of a block of steps; `check`: which ends with a comparison, whose seconds are added to `checks`.
-  double block(bool check, std::vector<double>& checks) {
+  // Seconds of a block of steps; with `checks`: which ends with a comparison, whose seconds are added to
+  // them.
+  double block(std::vector<double>* checks) {
     for (std::int64_t i = 0; i < kWarmUp; ++i) step();
     comm_.barrier();
     const double begin = now_s();
     for (std::int64_t i = 0; i < SurviveFigures::kBlockSteps; ++i) step();
-    if (check && agreement_) {
+    if (checks != nullptr && agreement_) {
       const double checking = now_s();
       if (!agreement_->check()) throw Error("the ranks have different state: " + agreement_->account());
-      checks.push_back(now_s() - checking);
+      checks->push_back(now_s() - checking);
     }
     return now_s() - begin;
   }
@@ -83,32 +86,29 @@ struct TemporaryFolder {
 }  // namespace
 
 SurviveFigures bench_survive(const SurviveBench& bench, Communicator& comm, TaskFactory factory) {
-  const auto read = [&](const std::vector<std::string>& more) {
-    return read_together(comm, bench.config, bench.overrides, more, factory);
-  };
   constexpr std::int64_t block = SurviveFigures::kBlockSteps;
-  RunConfig config = read({});
+  RunConfig config = read_together(comm, bench.config, bench.overrides, {}, factory);
   const std::int64_t every = std::max(config.agreement.every, block), blocks = every / block;
   if (every % block != 0)
     input_error("bench survive: recovery.check_every = {} must be a multiple of {}", every, block);
-  const std::int64_t steps = (bench.rounds + 1) * blocks * (block + kWarmUp);
-  Way with(std::move(config), comm, steps), without(read({"recovery.check_every=0"}), comm, steps);
+  Training training(std::move(config), comm, 2 * (bench.rounds + 1) * blocks * (block + kWarmUp));
 
   std::optional<TemporaryFolder> folder;
   together(comm, [&] { folder.emplace(); });
   SurviveFigures figures;
   figures.round_steps = every;
-  for (std::int64_t round = -1; round < bench.rounds;
-       ++round) {  // the first touches all memory: does not count
+  for (std::int64_t round = -1; round < bench.rounds; ++round) {  // the first touches all memory: not counted
     double with_s = 0, without_s = 0;
     std::vector<double> checks;
-    for (std::int64_t i = 0; i < blocks; ++i) {
-      {
-        Watchdog watchdog(with.config().watchdog, folder->path, folder->path + "/stacks", comm.rank(),
+    for (std::int64_t i = 0; i < 2 * blocks; ++i) {
+      const bool last = i / 2 + 1 == blocks;
+      if (i % 4 == 0 || i % 4 == 3) {  // with, without, without, with: neither gains from its place
+        Watchdog watchdog(training.config().watchdog, folder->path, folder->path + "/stacks", comm.rank(),
                           comm.size());
-        with_s += with.block(i + 1 == blocks, checks);
+        with_s += training.block(last ? &checks : nullptr);
+      } else {
+        without_s += training.block(nullptr);
       }
-      without_s += without.block(false, checks);
     }
     if (round < 0) continue;
     figures.with_s.push_back(with_s);

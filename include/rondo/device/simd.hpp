@@ -36,6 +36,10 @@ struct Simd {
   /// may be the same memory as from[r][i]. Returns the largest bit pattern of |from[r][i]|.
   std::uint32_t (*quantise_sum)(std::uint32_t* const* to, const float* const* from, int ranks,
                                 std::size_t begin, std::size_t end, float scale);
+  /// As sum_all_f32, but exact: the sum over ranks of rint(peers[r][i] * scale), times `inverse`. Returns the
+  /// largest bit pattern of |peers[r][i]|.
+  std::uint32_t (*exact_sum_all)(std::uint32_t* const* peers, int ranks, std::size_t begin, std::size_t end,
+                                 float scale, float inverse);
   /// The checksum of q as kChecksumPrime says. n <= 2^20.
   std::uint32_t (*checksum)(const std::uint32_t* q, std::size_t n);
   /// g = q * scale

@@ -22,8 +22,8 @@ struct SurviveFigures {
   std::vector<double> checks_s;           ///< of every comparison of the ranks' state, within with_s
 };
 
-/// Trains twice within one process, in turns of kBlockSteps steps: as configured, with heartbeats, watchdog
-/// and comparisons of the ranks' state; and without any of them. A round is as many steps as there are from
+/// Trains in one process and in turns of kBlockSteps steps: as configured, with heartbeats, watchdog and
+/// comparisons of the ranks' state; and without any of them. A round is as many steps as there are from
 /// one comparison to the next. What does not depend on whether a run is to survive (checksums of sums) is on
 /// in both; checkpoints are written in neither. Collective; figures as this rank saw them.
 SurviveFigures bench_survive(const SurviveBench& bench, Communicator& comm, TaskFactory factory);
