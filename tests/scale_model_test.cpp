@@ -122,10 +122,15 @@ TEST_CASE("the slowest of many, the margin, and codes of many lanes") {
   CHECK(expected_maximum(100) == Approx(2.5076).epsilon(0.01));
   const Machine m = machine();
   StepProfile p = profile();
-  const Cluster c = cluster("ring", 1, 1e-8);
+  Cluster c = cluster("ring", 1, 0);
+  c.link = {};
   const Prediction exact = predict_step(m, p, c, 2, 0), checked = predict_step(m, p, c, 2, -0.3);
   CHECK(exact.margin == Approx(0.2 * exact.exposed));
   CHECK(checked.margin == Approx(std::hypot(0.2 * exact.exposed, 0.3 * exact.step)));
+  // Where the link decides, what was measured of messages is a small part, and so is its error.
+  const Prediction slow = predict_step(m, p, cluster("ring", 1, 1e-6), 2, -0.3);
+  CHECK(slow.margin < checked.margin + 0.02 * slow.exposed);
+  CHECK(slow.margin > 0.9 * checked.margin);
   p.spread = 1e-3;
   CHECK(predict_step(m, p, c, 100, 0).skew == Approx(2.5076e-3).epsilon(0.01));
   // int8 of up to 18 lanes takes 8 bits, of more 10 (README).

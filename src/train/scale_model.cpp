@@ -17,10 +17,15 @@ int nodes_of(const Cluster& cluster, int ranks) {
   return (ranks + cluster.ranks_per_node - 1) / cluster.ranks_per_node;
 }
 
-// A message between nodes, where so many at a time share each link.
+// A message between nodes, where so many at a time share each link. What was measured may err; the link as
+// described does not, so the error is as large as the software's part of the time.
 LinkCost across(const Machine& machine, const Cluster& cluster, double sharing) {
-  return {machine.message.latency + cluster.link.latency,
-          std::max(machine.message.per_byte, cluster.link.per_byte * sharing)};
+  const LinkCost &message = machine.message, &link = cluster.link;
+  LinkCost cost{message.latency + link.latency, std::max(message.per_byte, link.per_byte * sharing)};
+  const bool waits_for_link = link.per_byte * sharing > message.per_byte;
+  const double of_software = waits_for_link ? message.latency : message.of(kPiece);
+  cost.error = message.error * of_software / cost.of(kPiece);
+  return cost;
 }
 
 // Flags of all ranks are looked at by each; the bytes that a rank reads and writes do not depend on their
@@ -196,10 +201,14 @@ Prediction predict_step(const Machine& machine, const StepProfile& profile, cons
   p.step = computing + p.exposed + p.skew;
   p.efficiency = alone / p.step;
   p.samples_per_s = ranks * profile.samples / p.step;
-  const bool one = nodes_of(cluster, ranks) == 1;
-  const double of_sums = one && machine.shared_ranks > 0 ? machine.shared.error : machine.message.error;
+  double of_sums = across(machine, cluster, 1).error;
+  if (nodes_of(cluster, ranks) == 1)
+    of_sums = machine.shared_ranks > 0 ? machine.shared.error : machine.message.error;
   p.margin = std::hypot(of_sums * p.exposed, profile.error * computing, p.skew / 2);
-  p.margin = std::hypot(p.margin, ranks > 1 ? check * p.step : 0);
+  if (ranks == 1 || check == 0) return p;
+  Cluster unlimited = cluster;  // what was compared is computing and the software's part of messages
+  unlimited.link = {};
+  p.margin = std::hypot(p.margin, check * predict_step(machine, profile, unlimited, ranks, 0).step);
   return p;
 }
 

@@ -84,7 +84,8 @@ SumCost sum_cost(const Machine& machine, const Cluster& cluster, int ranks, doub
 /// How late the slowest of n ranks is on average, in standard deviations of one (normal; Blom 1958).
 double expected_maximum(int n);
 
-/// `check`: relative error of a prediction that could be compared, 0 for none; it widens the margin.
+/// `check`: relative error of a prediction that could be compared, 0 for none; it widens the margin, by that
+/// share of what the step would take if the links were unlimited.
 Prediction predict_step(const Machine& machine, const StepProfile& profile, const Cluster& cluster, int ranks,
                         double check);
 
