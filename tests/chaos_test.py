@@ -1,9 +1,10 @@
 """Chaos: ranks are killed, stopped, crashed, ended, hung or slowed at chosen moments of a run. Every trial must finish with
 the digest of a run to which nothing happened.
 
-    chaos_test.py [--in-job] [--trials 8] [--seed 1] [--json]   # a table at the end; exit code 1 if any trial went wrong
+    chaos_test.py [--in-job [--spares 0]] [--trials 8] [--seed 1] [--json]   # a table at the end; exit code 1 if any trial went wrong
 
-`rondo launch` starts the job again; with --in-job, for Open MPI 5, survivors go on without the dead. Trials go round the
+`rondo launch` starts the job again; with --in-job, for Open MPI 5, survivors go on without the dead, some of them perhaps
+spares at first. Trials go round the
 faults, the phases, the ranks and one or two victims, so that a small number is a sample of each; the seed chooses steps
 and what meets what."""
 
@@ -32,6 +33,7 @@ RUN = TINY | {"train.log_every": 200, "checkpoint.every_steps": EVERY, "train.ev
 
 
 class ByLaunch:
+    spares = 0
     ranks, steps, phases, deadline = 3, 1200, ["starting"] + PHASES, 90
 
     @staticmethod
@@ -60,6 +62,7 @@ class ByLaunch:
 
 
 class InJob:
+    spares = 0  # of the ranks
     ranks, steps, phases, deadline = 4, 600, PHASES, 40
 
     @staticmethod
@@ -80,7 +83,7 @@ class InJob:
             return fault(chance, InJob, kind, chance.choice(InJob.phases), other)
         step = re.search(r"step=(\d+)", first)[1]
         phase = "recovery" if how == 1 else chance.choice(["loading", "forward", "backward", "exchange"])
-        return f"rank={other},step={step},phase={phase},fault={kind}"
+        return f"rank={other},step={step},phase={phase_of(InJob, other, phase)},fault={kind}"
 
     @staticmethod
     def outages(trial, folder, attempts):
@@ -104,11 +107,17 @@ class InJob:
 
 def fault(chance, mode, kind, phase, rank, attempt=0):
     """One fault as RONDO_CHAOS wants it, at a step at which its phase comes by."""
+    phase = phase_of(mode, rank, phase)
     step = {"checkpoint": chance.randrange(1, mode.steps // EVERY) * EVERY, "starting": 0,
             "evaluation": chance.randrange(1, mode.steps // EVALUATE) * EVALUATE}.get(
                 phase, chance.randrange(10, mode.steps - 10))
     where = f"phase=backward,bucket={chance.randrange(1, 4)}" if phase == "bucket" else f"phase={phase}"
     return f"rank={rank},step={step},{where},fault={kind},attempt={attempt}"
+
+
+def phase_of(mode, rank, phase):
+    """A spare has nothing to compute: it dies at the exchange."""
+    return "exchange" if rank >= mode.ranks - mode.spares and phase in ("forward", "backward", "bucket") else phase
 
 
 def trials(mode, count, seed):
@@ -162,6 +171,8 @@ def table(done, what):
 def main():
     parser = argparse.ArgumentParser(epilog="Example: scripts/chaos --trials 50 --seed 1")
     parser.add_argument("--in-job", action="store_true", help="recovery in the job: mpirun --with-ft ulfm, no launch")
+    parser.add_argument("--spares", type=int, default=0,
+                        help=f"with --in-job: so many of the {InJob.ranks} ranks wait as spares (default: 0)")
     parser.add_argument("--trials", type=int, default=8, help="how many (default: 8)")
     parser.add_argument("--seed", type=int, default=1, help="chooses what meets what (default: 1)")
     parser.add_argument("--json", action="store_true", help="JSON instead of the table")
@@ -169,11 +180,12 @@ def main():
     if options.in_job and not has_ulfm():
         sys.exit("this MPI has no fault tolerance: recovery in the job needs Open MPI 5")
     mode = InJob if options.in_job else ByLaunch
+    InJob.spares = options.spares
     home = Path(tempfile.mkdtemp(prefix="rondo-chaos-", dir="/tmp"))
     tempfile.tempdir = str(home)
-    config = write_config(home / "tiny.toml", RUN | {"train.max_steps": mode.steps})
+    config = write_config(home / "tiny.toml", RUN | {"train.max_steps": mode.steps, "recovery.spares": mode.spares})
     try:
-        whole_run = run("train", config, "--run-dir", home / "whole")
+        whole_run = run("train", config, "--run-dir", home / "whole", "--set", "recovery.spares=0")
         assert whole_run.code == 0, whole_run.text
         whole = run("inspect", home / "whole", "--digest").text.strip()
         done = []

@@ -159,9 +159,14 @@ struct Run {
   std::vector<std::int64_t> ends;
   BadMemory transport;
   std::unique_ptr<Exchange> exchange;
+  int spares;  ///< of the ranks: the last ones run no micro-batches
 
-  explicit Run(const Way& way, const std::string& compression = "none", Communicator& group = world())
-      : comm(group), backend(backend_of(way)), transport(way.algorithm, *backend, comm) {
+  explicit Run(const Way& way, const std::string& compression = "none", Communicator& group = world(),
+               int ranks_without = 0)
+      : comm(group),
+        backend(backend_of(way)),
+        transport(way.algorithm, *backend, comm),
+        spares(ranks_without) {
     for (const std::int64_t size : {1500, 7, 3000}) {
       store.add(fmt::format("weight{}", size), {size}, {}, true);
       store.add(fmt::format("bias{}", size), {size / 7}, {}, false);
@@ -172,7 +177,7 @@ struct Run {
     options.bucket_bytes = 4096;
     options.compression = compression;
     options.lanes = kLanes;
-    exchange = make_exchange(options, *backend, comm, transport, store, kMicroBatches);
+    exchange = make_exchange(options, *backend, comm, transport, store, kMicroBatches, spares);
   }
 
   float gradient(std::int64_t micro_batch, std::int64_t place) const {
@@ -181,9 +186,11 @@ struct Run {
   }
 
   StepOutcome step() {
-    const int n = comm.size(), me = comm.rank();
-    const std::int64_t begin = kLanes * me / n * kPerLane, count = kLanes * (me + 1) / n * kPerLane - begin;
+    const int n = comm.size() - spares, me = std::min(comm.rank(), n);
+    const std::int64_t begin = kLanes * me / n * kPerLane,
+                       count = me == n ? 0 : kLanes * (me + 1) / n * kPerLane - begin;
     exchange->begin(begin);
+    if (count == 0) exchange->idle();
     for (std::int64_t index = 0; index < count; ++index) {
       std::size_t layer = 0;
       for (std::size_t t = 0; t < store.list().size(); ++t) {
@@ -248,6 +255,22 @@ TEST_CASE("gradients of layers that share memory add up, and padding stays zero"
       ++run.now;
     }
   }
+}
+
+TEST_CASE("a rank without micro-batches adds zeros") {
+  for (const Way& way : ways())
+    for (int spares = 1; spares < world().size(); ++spares) {
+      INFO(way.algorithm);
+      Run run(way, "none", world(), spares), all(way);
+      CHECK(run.step().verdict == Verdict::redo);
+      CHECK(all.step().verdict == Verdict::redo);
+      for (int step = 0; step < 3; ++step) {
+        CHECK(run.step().verdict == Verdict::commit);
+        CHECK(all.step().verdict == Verdict::commit);
+        CHECK(run.sums() == all.sums());
+        ++run.now, ++all.now;
+      }
+    }
 }
 
 TEST_CASE("wrong sums are noticed by every rank, and computing again mends them") {

@@ -94,6 +94,33 @@ class Deaths(InJobTest):
         self.assertRegex(result.text, r"rondo: .*(died|lost|failed)")
 
 
+class Spares(InJobTest):
+    def test_a_spare_takes_over(self):
+        """The second fault strikes only in backward, which a rank without micro-batches does not come through."""
+        chaos = ";".join(f"rank={r},step={s},phase=backward,fault=kill" for r, s in ((3, 30), (1, 50), (3, 90)))
+        result = self.survive("run", chaos, **{"recovery.spares": 1})
+        self.assertRegex(result.text, r"rank 1 \(.+ died in step 50.*; spare rank 3 takes over from rank 1; 3 rank\(s\) go on;")
+        self.assertRegex(result.text, r"rank 3 \(.+ died in step 90.*; 2 rank\(s\) go on;")
+        self.assertEqual(self.losses("run"), [{"rank": 1, "times": 1}, {"rank": 3, "times": 1}])
+        self.assertIn("spare rank 3 takes over from rank 1", self.succeed("inspect", self.folder / "run").text)
+
+    def test_a_spare_that_dies(self):
+        chaos = "rank=3,step=50,phase=optimizer,fault=kill;rank=2,step=90,phase=exchange,fault=kill"
+        result = self.survive("run", chaos, ranks=5, **{"recovery.spares": 2})
+        self.assertRegex(result.text, r"rank 3 \(.+; rank 3 was a spare; 4 rank\(s\) go on;")
+        self.assertIn("spare rank 4 takes over from rank 2", result.text)
+
+    def test_rank_0(self):
+        chaos = "rank=0,step=80,phase=checkpoint,fault=kill;rank=1,step=120,phase=evaluation,fault=kill"
+        result = self.survive("run", chaos, ranks=3, **{"recovery.spares": 1})
+        self.assertIn("spare rank 2 takes over from rank 0", result.text)
+
+    def test_more_deaths_than_spares(self):
+        chaos = ";".join(f"rank={r},step=50,phase=forward,fault=kill" for r in (0, 1, 2))
+        result = self.survive("run", chaos, ranks=5, **{"recovery.spares": 2})
+        self.assertRegex(result.text, "2 rank\\(s\\) go on")
+
+
 class Hangs(InJobTest):
     def test_hung(self):
         self.survive("run", "rank=1,step=50,phase=exchange,fault=hang")

@@ -20,8 +20,8 @@ class LaunchTest(RondoTest):
         self.config = write_config(self.folder / "tiny.toml", TINY | RUN)
         self.run_dir = self.folder / "run"
 
-    def start(self, *flags, ranks=2, chaos="", sets=None, resume=False):
-        env = {"RONDO_CHAOS": chaos} if chaos else {}
+    def start(self, *flags, ranks=2, chaos="", sets=None, resume=False, env=None):
+        env = (env or {}) | ({"RONDO_CHAOS": chaos} if chaos else {})
         self.started.append(Started(
             ["launch", "-n", ranks, "--mpirun", "--oversubscribe --bind-to none", *flags, "--", "train", self.config,
              "--run-dir", self.run_dir, *(["--resume"] if resume else []), *settings(sets or {})], env=env))
@@ -120,6 +120,20 @@ class Survives(LaunchTest):
                 return f.read().rpartition(")")[2].split()[0]
         except (FileNotFoundError, ProcessLookupError):
             return None
+
+    def test_exit_code_0_is_not_taken_for_the_end(self):
+        """The mpirun of Open MPI 5 may end so when it loses a daemon."""
+        mpirun = self.folder / "mpirun"
+        mpirun.write_text(f"""#!/bin/sh
+            [ -e {self.folder}/early ] && exec {os.environ["RONDO_MPIRUN"]} "$@"
+            touch {self.folder}/early
+            {os.environ["RONDO_MPIRUN"]} "$@" &
+            until ls {self.run_dir}/checkpoints/step-*.h5 >/dev/null 2>&1; do sleep 0.01; done""")
+        mpirun.chmod(0o755)
+        result = self.launch(env={"RONDO_MPIRUN": str(mpirun)})
+        self.assertEqual(result.code, 0, result.text)
+        self.assertEqual(self.digest(self.run_dir), self.whole())
+        self.assertEqual([a["what"] for a in self.attempts()], ["mpirun ended with exit code 0", "trained"])
 
     def test_on_fewer_ranks(self):
         """What fails again at the same checkpoint is tried on what is left."""

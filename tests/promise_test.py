@@ -48,6 +48,15 @@ class Promise(RondoTest):
         sets = {"train.micro_batches": 16, "train.global_batch": 64, "exchange.bucket_bytes": 4096}
         self.ways("run", [(None, sets), (2, sets), (3, sets), (4, sets), (3, sets | {"exchange.algorithm": "ring"})])
 
+    def test_spares(self):
+        """Ranks without micro-batches add nothing, and all have the weights: any of them may write the checkpoint."""
+        self.ways("run", [(None, {})] + [(ranks, {"recovery.spares": spares, "exchange.algorithm": algorithm})
+                                         for ranks, spares, algorithm in
+                                         ((4, 0, "shared"), (2, 1, "shared"), (5, 1, "shared"), (4, 2, "ring"), (3, 2, "mpi"))])
+        self.assertIn("4 rank(s) and 1 spare(s) on", self.log("run3", 0))
+        self.assertIn("this rank is a spare", self.log("run3", 4))
+        self.assertIn("they wait in vain", self.log("run3", 0))
+
     def test_sharded_optimizer(self):
         """Who updates which weights does not show, nor in a checkpoint from which another number of ranks goes on."""
         sets = {"checkpoint.every_steps": 20}

@@ -1,4 +1,4 @@
-// Watching over a run: positions, limits of phases, the account, hostfiles, ending processes.
+// Watching over a run: positions, limits of phases, the account, hostfiles, spares, ending processes.
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -13,6 +13,7 @@
 #include "rondo/survive/attempts.hpp"
 #include "rondo/survive/heartbeat.hpp"
 #include "rondo/survive/hosts.hpp"
+#include "rondo/survive/roster.hpp"
 #include "rondo/survive/watchdog.hpp"
 
 using namespace rondo;
@@ -139,6 +140,27 @@ TEST_CASE("only hosts that answer are kept") {
   REQUIRE(left.size() == 2);
   REQUIRE(left[0].name == "localhost");
   REQUIRE(left[1].name == "good");
+}
+
+TEST_CASE("a spare takes over from each rank that is lost, one of its host if possible") {
+  const std::vector<std::string> hosts = {"a", "a", "b", "b", "a", "b"};
+  Roster roster(hosts, 2);
+  CHECK(roster.active() == 4);
+  CHECK((!roster.spare(3) && roster.spare(4) && roster.spare(5)));
+  CHECK(roster.lose(std::vector{2}) == "spare rank 5 takes over from rank 2");
+  // The ranks are 0 1 3 4 5 of the start now.
+  CHECK(roster.active() == 4);
+  CHECK((roster.spare(3) && !roster.spare(4)));
+  CHECK(roster.place(4) == 3);
+  CHECK(roster.lose(std::vector{5, 0}) == "spare rank 4 takes over from rank 0");
+  CHECK(roster.size() == 3);
+  CHECK(roster.active() == 3);
+
+  Roster other(hosts, 3);
+  CHECK(other.lose(std::vector{3, 0}) == "spare rank 4 takes over from rank 0; rank 3 was a spare");
+  CHECK(other.lose(std::vector{1}) == "spare rank 5 takes over from rank 1");  // of the other host
+  CHECK(Roster(hosts, 5).active() == 1);
+  CHECK_THROWS_AS(Roster(hosts, 6), InputError);
 }
 
 TEST_CASE("a stopped process is killed for sure") {

@@ -19,6 +19,8 @@ CheckedSums::CheckedSums(Backend& backend, Transport& transport, Arena sums, con
       alone_(comm.size() == 1 && !shares_memory()),
       checksums_of_sums_(backend, checksums_.own.size()) {}
 
+void CheckedSums::clear_checksums() { backend_.clear(checksums_.own.data(), checksums_.own.size_bytes()); }
+
 void CheckedSums::start(WordRange bucket) {
   if (shares_memory())
     transport_.start(bucket, [this](WordRange slice) { sum_and_verify(slice); });

@@ -19,6 +19,8 @@ class CheckedSums {
   /// One a block, from `block` on, of this rank's part: to be filled before the block's bucket starts; null
   /// where nobody looks. No part or sum of a block may overflow an int32.
   std::uint32_t* checksums(std::int64_t block) { return alone_ ? nullptr : checksums_.own.data() + block; }
+  /// In place of filling them: this rank's part is all zeros.
+  void clear_checksums();
   void begin() { fault_ = 0; }
   void start(WordRange bucket);
   /// After the last bucket.

@@ -94,6 +94,8 @@ class Compressed : public Exchange {
     note_span(SpanKind::exchange, index, start, stop);
   }
 
+  void idle() override { throw Error("a compressed exchange has a lane for every rank"); }
+
   StepOutcome finish(const StepReport& mine) override {
     const double start = now_s();
     transport_.finish();

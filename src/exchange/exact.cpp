@@ -35,12 +35,12 @@ std::vector<BlockSpan> tensors_of(const ParameterStore& store) {
 class Exact : public Exchange {
  public:
   Exact(const ExchangeOptions& options, Backend& backend, Communicator& comm, Transport& transport,
-        ParameterStore& store, std::int64_t micro_batches)
+        ParameterStore& store, std::int64_t micro_batches, bool spares)
       : backend_(backend),
         transport_(transport),
         store_(store),
         sums_(transport.allocate(static_cast<std::size_t>(store.values()))),
-        fused_(!sums_.peers.empty() && comm.size() == micro_batches),
+        fused_(!sums_.peers.empty() && comm.size() == micro_batches && !spares),
         buckets_(store.values(), options.bucket_bytes),
         fixed_(tensors_of(store), micro_batches),
         tail_(blocks(), micro_batches, comm),
@@ -90,6 +90,14 @@ class Exact : public Exchange {
     const double stop = now_s();
     times.hidden_s += stop - start;
     note_span(SpanKind::exchange, index, start, stop);
+  }
+
+  void idle() override {
+    backend_.clear(sums_.own.data(), sums_.own.size_bytes());
+    checked_->clear_checksums();
+    buckets_.ready(store_.values(), [&](WordRange bucket) { send(bucket); });
+    checked_->start_checksums();
+    transport_.progress();
   }
 
   StepOutcome finish(const StepReport& mine) override {
@@ -191,8 +199,8 @@ class Exact : public Exchange {
 
 std::unique_ptr<Exchange> make_exact_exchange(const ExchangeOptions& options, Backend& backend,
                                               Communicator& comm, Transport& transport, ParameterStore& store,
-                                              std::int64_t micro_batches) {
-  return std::make_unique<Exact>(options, backend, comm, transport, store, micro_batches);
+                                              std::int64_t micro_batches, bool spares) {
+  return std::make_unique<Exact>(options, backend, comm, transport, store, micro_batches, spares);
 }
 
 }  // namespace rondo

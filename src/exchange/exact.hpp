@@ -7,9 +7,10 @@
 
 namespace rondo {
 
+/// `spares`: whether a rank may run no micro-batch.
 std::unique_ptr<Exchange> make_exact_exchange(const ExchangeOptions& options, Backend& backend,
                                               Communicator& comm, Transport& transport, ParameterStore& store,
-                                              std::int64_t micro_batches);
+                                              std::int64_t micro_batches, bool spares);
 std::unique_ptr<Exchange> make_float32_exchange(const ExchangeOptions& options, Backend& backend,
                                                 Communicator& comm, Transport& transport,
                                                 ParameterStore& store, std::int64_t micro_batches);

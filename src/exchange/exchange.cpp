@@ -41,11 +41,17 @@ std::int64_t lanes_of(const ExchangeOptions& options, std::int64_t micro_batches
 
 std::unique_ptr<Exchange> make_exchange(const ExchangeOptions& options, Backend& backend, Communicator& comm,
                                         Transport& transport, ParameterStore& store,
-                                        std::int64_t micro_batches) {
-  const auto make = options.compression != "none"   ? make_compressed_exchange
-                    : options.arithmetic == "exact" ? make_exact_exchange
-                                                    : make_float32_exchange;
-  auto exchange = make(options, backend, comm, transport, store, micro_batches);
+                                        std::int64_t micro_batches, std::int64_t spares) {
+  if (options.compression != "none" && spares > 0)
+    input_error("recovery.spares = {} needs exchange.compression = \"none\", not \"{}\"", spares,
+                options.compression);
+  std::unique_ptr<Exchange> exchange;
+  if (options.compression != "none")
+    exchange = make_compressed_exchange(options, backend, comm, transport, store, micro_batches);
+  else if (options.arithmetic == "exact")
+    exchange = make_exact_exchange(options, backend, comm, transport, store, micro_batches, spares > 0);
+  else
+    exchange = make_float32_exchange(options, backend, comm, transport, store, micro_batches);
   store.attach_gradients(exchange->gradients());
   return exchange;
 }

@@ -43,6 +43,11 @@ class Float32 : public Exchange {
     note_span(SpanKind::exchange, index, start, stop);
   }
 
+  void idle() override {
+    backend_.clear(gradients(), gradients_.own.size_bytes());
+    ready(static_cast<std::int64_t>(gradients_.own.size()), 0, 1);
+  }
+
   StepOutcome finish(const StepReport& mine) override {
     const double start = now_s();
     transport_.finish();

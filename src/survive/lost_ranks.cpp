@@ -18,6 +18,10 @@ void LostRanks::add(const std::string& run_directory, std::span<const int> ranks
   }
 }
 
+void LostRanks::note(const std::string& text) {
+  if (!text.empty()) what_ += "; " + text;
+}
+
 Attempt LostRanks::account(int ranks_left, double outage_s) const {
   Attempt account;
   account.began = utc_now();

@@ -58,6 +58,7 @@ std::string why_not(const RunConfig& config, const Backend& backend, const Commu
   if (comm.size() == 1) return "one rank has nobody to send gradients to";
   if (!backend.reads_host_memory()) return "it is for ranks on CPUs so far";
   if (comm.single_node()) return "all ranks share memory";
+  if (config.spares.count > 0) return "a spare rank has no lane of its own";
   if (config.exchange.arithmetic != "exact") return "it needs exchange.arithmetic = \"exact\"";
   return "";
 }

@@ -65,6 +65,7 @@ void RunConfig::visit(Fields& f) {
   checkpoint.visit(f);
   watchdog.visit(f);
   agreement.visit(f);
+  spares.visit(f);
   if (task != nullptr) task->visit(f);
 }
 

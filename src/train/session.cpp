@@ -52,11 +52,16 @@ class Session {
   int train() {
     const double begin = now_s();
     prepare();
+    const Roster& roster = trainer_->roster();
     say(fmt::format(
-        "{} rank(s) on {} of {} micro-batches a step, {} exchange over {}{}, {} parameters, {} samples",
-        comm_.size(), backend_->name(), config_.train.micro_batches, trainer_->exchange().name(),
+        "{} rank(s){} on {} of {} micro-batches a step, {} exchange over {}{}, {} parameters, {} samples",
+        roster.active(),
+        config_.spares.count > 0 ? fmt::format(" and {} spare(s)", config_.spares.count) : "",
+        backend_->name(), config_.train.micro_batches, trainer_->exchange().name(),
         trainer_->transport().name(), trainer_->sharded() ? ", sharded optimizer" : "",
         trainer_->model().store().parameter_count(), trainer_->sampler().size));
+    if (roster.spare(comm_.rank()))
+      log_line("this rank is a spare: it runs no micro-batches until it takes over from another");
     log_line(fmt::format("ready after {:.3f} s", now_s() - begin));
     set_out();
     for (;;) try {
@@ -91,7 +96,12 @@ class Session {
     if (const std::string decision = resolve_compression(config_, *backend_, comm_); !decision.empty())
       say(decision);
     recovers_ = can_recover();
-    trainer_ = std::make_unique<Trainer>(config_, *backend_, comm_);
+    trainer_ = std::make_unique<Trainer>(config_, *backend_, comm_, config_.spares.count);
+    if (config_.spares.count > 0 && !recovers_)
+      warn(
+          fmt::format("recovery.spares = {}: they wait in vain, because a death ends the job here; ranks on "
+                      "CPUs under mpirun --with-ft ulfm (Open MPI 5) go on",
+                      config_.spares.count));
     if (command_.resume) checkpoints_->resume(*trainer_, factory_);
     if (comm_.rank() != 0) return;
     directory_.rewind_metrics(trainer_->steps_done(), config_.train.max_steps);
@@ -274,6 +284,7 @@ class Session {
         fruitless_ = lost.empty() ? fruitless_ + 1 : 0;
         if (fruitless_ >= kFruitless) throw Error(fmt::format("no rank is lost, but: {}", loss.what()));
         loss_.add(directory_.path(), lost, trainer_->steps_done());
+        loss_.note(trainer_->lose(lost));
         error_context().rank = comm_.rank();
         watchdog_->lost(lost);
         log_line(fmt::format("{}; this is rank {} of {} now", loss_.what(), comm_.rank(), comm_.size()));

@@ -6,6 +6,7 @@
 #include "rondo/core/clock.hpp"
 #include "rondo/core/error.hpp"
 #include "rondo/core/phase.hpp"
+#include "rondo/core/process.hpp"
 #include "rondo/core/trace.hpp"
 
 namespace rondo {
@@ -20,20 +21,20 @@ Assignment part_of(std::span<const std::int64_t> shares, int rank) {
 
 constexpr std::size_t kMaxPasses = 4;  // with wrong sums: chance does not strike so often
 
-// As lanes_of() says, and enough for all ranks.
-std::int64_t lanes_for(const RunConfig& config, const Communicator& comm) {
+// As lanes_of() says, and enough for all ranks that run micro-batches.
+std::int64_t lanes_for(const RunConfig& config, const Roster& roster) {
   const TrainOptions& train = config.train;
   const std::int64_t lanes = lanes_of(config.exchange, train.micro_batches);
-  if (comm.size() > train.micro_batches)
+  if (roster.active() > train.micro_batches)
     input_error(
-        "mpirun started {} ranks, but train.micro_batches = {}: start at most that many ranks, or raise it "
+        "mpirun started {} ranks{}, but train.micro_batches = {}: start at most that many ranks, or raise it "
         "(a multiple of 4 times the ranks leaves room for balance)",
-        comm.size(), train.micro_batches);
-  if (comm.size() > lanes)
+        roster.active(), roster.active() < roster.size() ? " beside the spares" : "", train.micro_batches);
+  if (roster.active() > lanes)
     input_error(
         "mpirun started {} ranks, but a compressed exchange has {} lanes: start at most that many, or raise "
         "exchange.lanes",
-        comm.size(), lanes);
+        roster.active(), lanes);
   return lanes;
 }
 
@@ -46,13 +47,14 @@ bool shards(const OptimizerOptions& options, const Transport& transport, const C
 
 }  // namespace
 
-Trainer::Trainer(RunConfig& config, Backend& backend, Communicator& comm)
+Trainer::Trainer(RunConfig& config, Backend& backend, Communicator& comm, std::int64_t spares)
     : config_(config),
       backend_(backend),
       comm_(comm),
       precision_(require_precision(config.train, backend)),
       loss_scale_(precision_ == Precision::float16),
-      balancer_(lanes_for(config, comm), comm.size()),
+      roster_(comm.gather_texts(pid_scope()), spares),
+      balancer_(lanes_for(config, roster_), roster_.active()),
       per_lane_(config.train.micro_batches / lanes_of(config.exchange, config.train.micro_batches)),
       sampler_{static_cast<std::uint64_t>(config.train.seed), config.task->dataset(Split::train).size(),
                config.train.global_batch},
@@ -83,7 +85,7 @@ Trainer::Trainer(RunConfig& config, Backend& backend, Communicator& comm)
 
 void Trainer::join() {
   exchange_ = make_exchange(config_.exchange, backend_, comm_, *transport_, model_.store(),
-                            config_.train.micro_batches);
+                            config_.train.micro_batches, roster_.size() - roster_.active());
 }
 
 // Every survivor has the same state of the exchange: it follows from what the votes have let pass.
@@ -96,7 +98,7 @@ void Trainer::regroup() {
   exchange_.reset();
   transport_.reset();
   feeder_.finish();  // of a step that was broken off
-  balancer_ = Balancer(lanes_for(config_, comm_), comm_.size());
+  balancer_ = Balancer(lanes_for(config_, roster_), roster_.active());
   transport_ = make_transport(config_.exchange.algorithm, comm_, backend_);
   join();
   LoadVisitor load(kept_);
@@ -104,7 +106,8 @@ void Trainer::regroup() {
 }
 
 Assignment Trainer::assigned() const {
-  const Assignment lanes = part_of(balancer_.shares(), comm_.rank());
+  if (roster_.spare(comm_.rank())) return {0, 0};
+  const Assignment lanes = part_of(balancer_.shares(), roster_.place(comm_.rank()));
   return {lanes.begin * per_lane_, lanes.end * per_lane_};
 }
 
@@ -122,6 +125,7 @@ void Trainer::run_micro_batches(const StepData& data, double scale) {
   const auto count = static_cast<std::int64_t>(data.size()), next = steps_done_ + 1;
   const bool logged = next % config_.train.log_every == 0 || next == config_.train.max_steps;
   clock_.restart(logged || trace() != nullptr || backend_.reads_host_memory());
+  if (count == 0) exchange_->idle();
   for (std::int64_t i = 0; i < count; ++i) {
     const HostBatch& host = data[static_cast<std::size_t>(i)];
     const Batch batch = feeder_.batch(host);
@@ -233,11 +237,18 @@ StepResult Trainer::step(const StepData& data, const StepData* ahead, std::uint3
   result.request = outcome.request;
   // In float32 sums depend on who runs what: a run could not be repeated if that followed a clock.
   const bool balances = config_.train.balance && config_.exchange.arithmetic == "exact";
-  if (balances && balancer_.observe(outcome.seconds)) {
+  if (balances && balancer_.observe(of_active(outcome.seconds))) {
     result.balance = balancer_.account();
     exchange_->collect();
   }
   return result;
+}
+
+std::vector<float> Trainer::of_active(std::span<const float> each) const {
+  std::vector<float> active;
+  for (int rank = 0; rank < roster_.size(); ++rank)
+    if (!roster_.spare(rank)) active.push_back(each[static_cast<std::size_t>(rank)]);
+  return active;
 }
 
 std::vector<float> Trainer::predict_piece(std::span<const float> inputs, std::int64_t rows) {

@@ -78,6 +78,8 @@ class Exchange {
   virtual void begin(std::int64_t first) = 0;
   /// Gradients before `end` are complete in the current micro-batch, the rank's `index`-th of `count`.
   virtual void ready(std::int64_t end, std::int64_t index, std::int64_t count) = 0;
+  /// In place of ready(), on a rank that runs no micro-batch: adds zeros to every sum.
+  virtual void idle() = 0;
   virtual StepOutcome finish(const StepReport& mine) = 0;
 
   /// The summed gradients, times `factor`, after a commit and until begin().
@@ -97,9 +99,10 @@ class Exchange {
   Times times;
 };
 
-/// `micro_batches`: of the global batch. Attaches gradient memory to the store.
+/// `micro_batches`: of the global batch. `spares`: how many ranks may run none of them; InputError where the
+/// exchange needs every rank. Attaches gradient memory to the store.
 std::unique_ptr<Exchange> make_exchange(const ExchangeOptions& options, Backend& backend, Communicator& comm,
                                         Transport& transport, ParameterStore& store,
-                                        std::int64_t micro_batches);
+                                        std::int64_t micro_batches, std::int64_t spares = 0);
 
 }  // namespace rondo

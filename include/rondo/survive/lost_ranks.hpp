@@ -16,6 +16,8 @@ struct LostRanks {
 
   /// More ranks, while the survivors were to run step `step`. Their last heartbeats tell who they were.
   void add(const std::string& run_directory, std::span<const int> ranks, std::int64_t step);
+  /// What else is to be told of it, if it is not empty.
+  void note(const std::string& text);
   /// "rank 2 (node7, pid 123) died in step 17 (backward)".
   const std::string& what() const { return what_; }
   /// As `rondo inspect` lists it.

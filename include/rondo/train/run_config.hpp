@@ -9,6 +9,7 @@
 #include "rondo/exchange/exchange.hpp"
 #include "rondo/nn/model.hpp"
 #include "rondo/optim/optimizer.hpp"
+#include "rondo/survive/roster.hpp"
 #include "rondo/survive/watchdog.hpp"
 #include "rondo/train/agreement.hpp"
 #include "rondo/train/task.hpp"
@@ -43,6 +44,7 @@ struct RunConfig {
   CheckpointOptions checkpoint;
   WatchdogOptions watchdog;
   AgreementOptions agreement;
+  SpareOptions spares;
   std::unique_ptr<Task> task;
 
   void visit(Fields& fields);  ///< all of it, the task's fields too

@@ -8,6 +8,7 @@
 #include "rondo/device/array.hpp"
 #include "rondo/optim/loss_scale.hpp"
 #include "rondo/survive/balancer.hpp"
+#include "rondo/survive/roster.hpp"
 #include "rondo/train/feeder.hpp"
 #include "rondo/train/run_config.hpp"
 
@@ -52,16 +53,18 @@ class NotRepeated : public Error {
 
 class Trainer {
  public:
-  /// Builds model, optimizer and exchange. Collective. The task must be open.
-  Trainer(RunConfig& config, Backend& backend, Communicator& comm);
+  /// Builds model, optimizer and exchange. Collective. The task must be open. `spares`: ranks that run no
+  /// micro-batches until they take over from others that are lost; see Roster.
+  Trainer(RunConfig& config, Backend& backend, Communicator& comm, std::int64_t spares = 0);
 
   const Sampler& sampler() const { return sampler_; }
-  /// What this rank runs in the next step.
+  /// What this rank runs in the next step; nothing where it is a spare.
   Assignment assigned() const;
   std::int64_t batch_rows() const { return config_.train.global_batch / config_.train.micro_batches; }
   Model& model() { return model_; }
   const Exchange& exchange() const { return *exchange_; }
   const Transport& transport() const { return *transport_; }
+  const Roster& roster() const { return roster_; }
   bool sharded() const { return !weights_.own.empty(); }
   /// Whether all ranks have the same state, all of it, after every step.
   bool replicated() const { return !sharded() && config_.exchange.compression == "none"; }
@@ -74,8 +77,10 @@ class Trainer {
   /// Throws RankLost where survivors go on without a rank: then no survivor has applied the step, or all have
   /// and the loss was found later. After regroup() the step steps_done() is the one to run.
   StepResult step(const StepData& data, const StepData* ahead, std::uint32_t request);
-  /// After Communicator::recover(): sums among the survivors from now on, who share the micro-batches anew.
-  /// Collective. After a RankLost thrown by it, it is to be called again.
+  /// After Communicator::recover() has returned `lost`: spares take over from them. Says which, for readers.
+  std::string lose(std::span<const int> lost) { return roster_.lose(lost); }
+  /// Then: sums among the survivors from now on, who share the micro-batches anew. Collective. After a
+  /// RankLost thrown by it, and lose(), it is to be called again.
   void regroup();
 
   /// Predictions for a whole split, [size, outputs], on every rank. Collective. The same at any number of
@@ -97,6 +102,7 @@ class Trainer {
   void note_phases(StepTimes& times);
   void collect_losses(const StepData& data, double scale, std::vector<double>& losses);
   Pass pass(bool training);
+  std::vector<float> of_active(std::span<const float> each) const;  // of each rank, without spares
   std::vector<float> predict_piece(std::span<const float> inputs, std::int64_t rows);
 
   RunConfig& config_;
@@ -104,7 +110,8 @@ class Trainer {
   Communicator& comm_;
   Precision precision_;
   LossScale loss_scale_;
-  Balancer balancer_;      // of lanes
+  Roster roster_;
+  Balancer balancer_;      // of lanes, over the ranks that are no spares
   std::int64_t per_lane_;  // micro-batches
   Sampler sampler_;
   Model model_;
