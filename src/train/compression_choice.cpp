@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <memory>
+#include <utility>
 
 #include "rondo/core/clock.hpp"
 #include "rondo/core/error.hpp"
@@ -62,6 +63,7 @@ std::string resolve_compression(RunConfig& config, Backend& backend, Communicato
   choice = "none";
   if (const std::string reason = why_not(config, backend, comm); !reason.empty())
     return fmt::format("exchange.compression = \"none\": {}", reason);
+  const bool balance = std::exchange(config.train.balance, false);  // loaders would not follow
   Way plain(config, "none", backend, comm), compressed(config, "int8", backend, comm);
   std::vector<double> plain_s, compressed_s, ratios;  // of neighbouring steps: the host's moods hit both
   double spent = 0;
@@ -77,6 +79,7 @@ std::string resolve_compression(RunConfig& config, Backend& backend, Communicato
     ratio = median_with_limits(ratios);
     if (spent > kEnough || ratio.high < kWorthIt || ratio.low > kWorthIt) break;
   }
+  config.train.balance = balance;
   choice = ratio.median < kWorthIt ? "int8" : "none";
   return fmt::format(
       "exchange.compression = \"{}\": a step takes {:.4g} ms with int8 and {:.4g} ms with none, {:.3f} x the "
