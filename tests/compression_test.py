@@ -1,6 +1,7 @@
 """Compressed gradients: one digest however many ranks there are and however they sum, also after a restart."""
 
 import itertools
+import json
 import unittest
 
 import h5py
@@ -87,6 +88,20 @@ class Auto(RondoTest):
         self.assertEqual(self.digest(run_dir), self.trained("alone", sets=sets | {"exchange.compression": "int8"}))
         self.copy_until("two", "again", 6)
         self.assertEqual(self.trained("again", "--resume", sets=sets), self.digest(run_dir))
+
+    def test_the_bench_tells_the_decision_and_the_truth(self):
+        out = self.folder / "truth.json"
+        sets = settings({"model.layers": ["linear 256 gelu", "linear 256 gelu"]})
+        done = on_two_hosts(2, RONDO, "bench", "compression", self.config, "--seconds", 1, "--json", out, *sets,
+                            rate="200mbit", env={"XDG_CACHE_HOME": str(self.folder)})
+        if done.code == CANNOT:
+            self.skipTest(done.text.strip())
+        self.assertEqual(done.code, 0, done.text)
+        truth = json.loads(out.read_text())
+        self.assertEqual(truth["choice"], "int8")
+        self.assertLess(truth["int8_us"], truth["none_us"])
+        self.assertLess(truth["step_ratio"]["median"], 0.9)
+        self.assertGreaterEqual(truth["turns"], 3)
 
 
 class Refused(RondoTest):

@@ -104,13 +104,6 @@ nlohmann::ordered_json json_of(const std::vector<BucketFigures>& buckets) {
   return rows;
 }
 
-// Ratios of neighbouring turns: whatever else the machine did hit both.
-MedianWithLimits step_ratio(const StepFigures& a, const StepFigures& b) {
-  std::vector<double> ratios;
-  for (std::size_t i = 0; i < a.blocks.size(); ++i) ratios.push_back(a.blocks[i] / b.blocks[i]);
-  return median_with_limits(ratios);
-}
-
 int run_step(const StepOptions& options) {
   Communicator& comm = world();
   const std::vector<StepFigures> ways = bench_step(options.bench, comm, make_task);
@@ -146,9 +139,11 @@ int run_step(const StepOptions& options) {
 }  // namespace
 
 Command add_bench(CLI::App& app) {
-  CLI::App* sub = app.add_subcommand("bench",
-                                     "Measure communication (comm), training steps (step), memory (kernels) "
-                                     "or the cost of surviving (survive); predict (scale)");
+  CLI::App* sub =
+      app.add_subcommand("bench",
+                         "Measure communication (comm), training steps (step), memory (kernels), "
+                         "the cost of surviving (survive) or what compression = \"auto\" is worth "
+                         "(compression); predict (scale)");
   sub->footer("Example: mpirun -n 2 rondo bench comm --min 64K --max 16M");
   sub->require_subcommand(1);
   CLI::App* step = sub->add_subcommand("step", "Training steps by phase");
@@ -170,8 +165,8 @@ Command add_bench(CLI::App& app) {
   step->add_option("--trace", options->trace,
                    "write the last steps of all ranks to this file, for ui.perfetto.dev or chrome://tracing");
   step->add_option("--json", options->json, "write the figures to this file");
-  const std::array others = {add_bench_comm(*sub), add_bench_kernels(*sub), add_bench_scale(*sub),
-                             add_bench_survive(*sub)};
+  const std::array others = {add_bench_comm(*sub), add_bench_compression(*sub), add_bench_kernels(*sub),
+                             add_bench_scale(*sub), add_bench_survive(*sub)};
   return {sub, [options, others] {
             for (const Command& other : others)
               if (other.app->parsed()) return other.run();

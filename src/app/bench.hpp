@@ -10,6 +10,7 @@
 namespace rondo {
 
 Command add_bench_comm(CLI::App& bench);
+Command add_bench_compression(CLI::App& bench);
 Command add_bench_kernels(CLI::App& bench);
 Command add_bench_scale(CLI::App& bench);
 Command add_bench_survive(CLI::App& bench);

@@ -15,6 +15,7 @@ struct StepBench {
   std::vector<std::string> against;  ///< overrides of a second way to train, measured in alternation
   bool alone = false;                ///< the second way: rank 0 alone with its share of the batch
   std::int64_t steps = 200;          ///< to measure of each way
+  double seconds = 0;  ///< or, if more than 0: about so long, in shorter turns where steps are long
 };
 
 /// One way to train, as this rank saw it.
@@ -40,5 +41,7 @@ struct MedianWithLimits {
   double median = 0, low = 0, high = 0;
 };
 MedianWithLimits median_with_limits(std::vector<double> values);
+/// Time of a step of `a` over that of `b`, from neighbouring turns: whatever else the machine did hit both.
+MedianWithLimits step_ratio(const StepFigures& a, const StepFigures& b);
 
 }  // namespace rondo
