@@ -160,7 +160,7 @@ class Survives(LaunchTest):
 
 class Signals(LaunchTest):
     def test_checkpoint_and_stop(self):
-        long = {"train.max_steps": 200_000, "checkpoint.every_steps": 0}
+        long = {"train.max_steps": 10_000_000, "checkpoint.every_steps": 0}
         for number in (signal.SIGTERM, signal.SIGINT):
             with self.subTest(number.name):
                 self.run_dir = self.folder / number.name
