@@ -8,7 +8,8 @@ import sys
 import unittest
 from pathlib import Path
 
-from rondo_testing import ANY_CODE, TINY, ULFM, RondoTest, has_ulfm, run, write_config
+from rondo_testing import ANY_CODE, RONDO, TINY, ULFM, RondoTest, has_ulfm, run, settings, write_config
+from two_hosts import CANNOT, on_two_hosts
 
 LOG_EVERY, STEPS = 20, 240
 RUN = TINY | {"train.max_steps": STEPS, "train.log_every": LOG_EVERY, "train.eval_every": 60, "checkpoint.every_steps": 40,
@@ -132,6 +133,32 @@ class Hangs(InJobTest):
     def test_a_slow_rank_stays(self):
         result = self.survive("run", "rank=1,step=50,phase=backward,fault=slow")
         self.assertNotIn("go on", result.text)
+
+
+class Hosts(InJobTest):
+    """Two namespaced hosts with two ranks each; mpirun and its daemons go on."""
+
+    def lose_host(self, name, chaos, **sets):
+        result = on_two_hosts(4, *ULFM, "-x", "RONDO_CHAOS", RONDO, "train", self.config, "--run-dir", self.folder / name,
+                              *settings(sets), env={"RONDO_CHAOS": chaos}, timeout=60)
+        if result.code == CANNOT:
+            self.skipTest(result.text.strip())
+        self.assertEqual(result.code, 0, result.text)
+        self.assertEqual(self.digest(self.folder / name), self.whole())
+        self.assertEqual(self.lines(name), self.lines("whole"))
+        return result.text
+
+    def test_all_ranks_of_a_host_die(self):
+        """Several times: a survivor must not be hit by what it still sends to them."""
+        for number, (a, b) in enumerate([(2, 3), (0, 1)] * 4):
+            chaos = ";".join(f"rank={rank},step=50,phase=backward,fault=kill" for rank in (a, b))
+            with self.subTest(chaos):
+                text = self.lose_host(f"run{number}", chaos)
+                self.assertRegex(text, rf"rank {a} \(host.+; rank {b} \(host.+; 2 rank\(s\) go on; step done again after \d\.")
+
+    def test_a_spare_of_the_other_host(self):
+        text = self.lose_host("run", "rank=0,step=50,phase=exchange,fault=kill", **{"recovery.spares": 1})
+        self.assertIn("spare rank 3 takes over from rank 0", text)
 
 
 class Others(InJobTest):

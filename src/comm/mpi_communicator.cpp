@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <climits>
+#include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
@@ -41,6 +42,8 @@ MpiCommunicator::MpiCommunicator(MPI_Comm ranks, double timeout_s) : timeout_s_(
     int provided = MPI_THREAD_SINGLE;
     mpi_check(MPI_Init_thread(nullptr, nullptr, MPI_THREAD_FUNNELED, &provided), "MPI_Init_thread");
     started_mpi_ = true;
+    // Open MPI writes to sockets whose other end may have died a moment ago.
+    if (recovers()) std::signal(SIGPIPE, SIG_IGN);
     RONDO_CHECK(provided >= MPI_THREAD_FUNNELED, "this MPI library cannot be used beside other threads");
   }
   mpi_check(MPI_Comm_set_errhandler(ranks, MPI_ERRORS_RETURN), "MPI_Comm_set_errhandler");
