@@ -100,7 +100,7 @@ class Auto(RondoTest):
         truth = json.loads(out.read_text())
         self.assertEqual(truth["choice"], "int8")
         self.assertLess(truth["int8_us"], truth["none_us"])
-        self.assertLess(truth["step_ratio"]["median"], 1)
+        self.assertLess(truth["step_ratio"]["median"], 0.9)
         self.assertGreaterEqual(truth["turns"], 3)
 
 

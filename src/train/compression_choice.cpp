@@ -76,7 +76,7 @@ std::string resolve_compression(RunConfig& config, Backend& backend, Communicato
     compressed_s.push_back(with);
     ratios.push_back(with / without);
     spent += without + with;
-    if (step + 1 < kLeast || spent < kAtLeast) continue;
+    if (step + 1 < kLeast || (spent < kAtLeast && step + 1 < kMost)) continue;
     ratio = median_with_limits(ratios);
     if (spent > kEnough || ratio.high < kWorthIt || ratio.low > kWorthIt) break;
   }
