@@ -67,14 +67,9 @@ Trainer::Trainer(RunConfig& config, Backend& backend, Communicator& comm, std::i
   ParameterStore& store = model_.store();
   comm.set_timeout(config.exchange.timeout_s);
   transport_ = make_transport(config.exchange.algorithm, comm, backend);
-  my_blocks_ = {0, store.blocks()};
   real* memory = nullptr;
   if (shards(config.optimizer, *transport_, comm)) {
-    const auto values = static_cast<std::size_t>(store.values());
-    const WordRange mine = slice_of({0, values}, comm.rank(), comm.size());
-    my_blocks_ = {static_cast<std::int64_t>(mine.begin) / kBlock,
-                  static_cast<std::int64_t>(mine.end) / kBlock};
-    weights_ = transport_->allocate(values);
+    weights_ = transport_->allocate(static_cast<std::size_t>(store.values()));
     memory = reinterpret_cast<real*>(weights_.own.data());
   }
   store.allocate(backend, static_cast<std::uint64_t>(config.train.seed), memory);
@@ -85,7 +80,9 @@ Trainer::Trainer(RunConfig& config, Backend& backend, Communicator& comm, std::i
 
 void Trainer::join() {
   exchange_ = make_exchange(config_.exchange, backend_, comm_, *transport_, model_.store(),
-                            config_.train.micro_batches, roster_.size() - roster_.active());
+                            config_.train.micro_batches, roster_.size() - roster_.active(), sharded());
+  if (sharded()) shares_ = exchange_->scattered;
+  if (sharded() && shares_.empty()) shares_ = {{0, weights_.own.size()}};
 }
 
 // Every survivor has the same state of the exchange: it follows from what the votes have let pass.
@@ -221,12 +218,14 @@ StepResult Trainer::step(const StepData& data, const StepData* ahead, std::uint3
     factor = clip_factor(config_.optimizer.clip_norm, squares, result.norm);
   }
   result.rate = scheduled_rate(config_.optimizer, steps_done_, config_.train.max_steps);
-  optimizer_->update(exchange_->gradient(factor * unscale), my_blocks_, steps_done_, result.rate);
+  const GradientView gradient = exchange_->gradient(factor * unscale);
+  for (const BlockSpan blocks : blocks_of_rank(comm_.rank()))
+    optimizer_->update(gradient, blocks, steps_done_, result.rate);
   loss_scale_.passed();
   ++steps_done_;
   const double updated = now_s();
   enter(Phase::sharing);
-  if (sharded()) transport_->share(weights_);
+  if (sharded()) transport_->share(weights_, shares_);
   const double shared = now_s();
   note_span(SpanKind::optimizer, 0, begin, updated);
   if (sharded()) note_span(SpanKind::share, 0, updated, shared);
@@ -296,15 +295,32 @@ void Trainer::collect() {
 }
 
 void Trainer::collect(real* arena) {
-  if (!sharded()) return;
-  for (int r = 0; r < comm_.size(); ++r) {
-    const WordRange slice = slice_of({0, weights_.own.size()}, r, comm_.size());
-    std::vector<real> values(slice.size());
-    const std::size_t bytes = values.size() * sizeof(real);
-    if (r == comm_.rank()) backend_.copy_out(values.data(), arena + slice.begin, bytes);
+  for (int r = 0; sharded() && r < comm_.size(); ++r) {
+    const std::vector<BlockSpan> slices = blocks_of_rank(r);
+    std::int64_t blocks = 0;
+    for (const BlockSpan slice : slices) blocks += slice.count();
+    std::vector<real> values(static_cast<std::size_t>(blocks * kBlock));
+    const auto each = [&](auto&& copy) {
+      real* at = values.data();
+      for (const BlockSpan slice : slices) {
+        copy(at, arena + slice.begin * kBlock,
+             static_cast<std::size_t>(slice.count() * kBlock) * sizeof(real));
+        at += slice.count() * kBlock;
+      }
+    };
+    if (r == comm_.rank())
+      each([&](real* to, const real* from, std::size_t bytes) { backend_.copy_out(to, from, bytes); });
     comm_.broadcast(std::as_writable_bytes(std::span(values)), r);
-    if (r != comm_.rank()) backend_.copy_in(arena + slice.begin, values.data(), bytes);
+    if (r != comm_.rank())
+      each([&](const real* from, real* to, std::size_t bytes) { backend_.copy_in(to, from, bytes); });
   }
+}
+
+std::vector<BlockSpan> Trainer::blocks_of_rank(int rank) const {
+  if (!sharded()) return {{0, model_.store().blocks()}};
+  std::vector<BlockSpan> slices;
+  for (const WordRange range : shares_) slices.push_back(blocks_of(slice_of(range, rank, comm_.size())));
+  return slices;
 }
 
 void Trainer::visit(StateVisitor& visitor) {
