@@ -1,8 +1,6 @@
 #include "compressed.hpp"
 
 #include <algorithm>
-#include <cmath>
-#include <cstring>
 
 #include "block_squares.hpp"
 #include "buckets.hpp"
@@ -14,16 +12,6 @@
 #include "tail.hpp"
 
 namespace rondo {
-
-std::unique_ptr<Codec> make_codec(const std::string& name, std::int64_t blocks, std::int64_t lanes) {
-  if (name == "topk") return make_top_k_codec(lanes);
-  return make_digit_codec(name == "int8" ? 4 : 2, blocks, lanes);
-}
-
-std::int64_t words_per_block(const std::string& compression, std::int64_t lanes) {
-  if (compression == "none") return kBlock;
-  return static_cast<std::int64_t>(make_codec(compression, 1, lanes)->words_per_block());
-}
 
 namespace {
 
@@ -46,12 +34,12 @@ class Compressed : public Exchange {
         store_(store),
         per_lane_(micro_batches / lanes_of(options, micro_batches)),
         lanes_(static_cast<std::size_t>(micro_batches / per_lane_)),
-        codec_(make_codec(options.compression, store.blocks(), micro_batches / per_lane_)),
-        words_(transport.allocate(
-            whole_slices(static_cast<std::size_t>(store.blocks()) * codec_->words_per_block()))),
+        codec_(make_codec(options, store, micro_batches / per_lane_)),
+        words_(
+            transport.allocate(whole_slices(static_cast<std::size_t>(codec_->words_before(store.blocks()))))),
         checked_(backend, transport, words_, comm),
         // of so many values as without compression, so that they leave as early
-        buckets_(static_cast<std::int64_t>(words_.own.size()), words_before(options.bucket_bytes) / kBlock),
+        buckets_(static_cast<std::int64_t>(words_.own.size()), words_in_place_of(options.bucket_bytes)),
         tail_(static_cast<std::size_t>(store.blocks()), micro_batches, comm),
         sum_(backend, static_cast<std::size_t>(store.values())),
         block_scale_(backend, static_cast<std::size_t>(store.blocks())),
@@ -71,7 +59,8 @@ class Compressed : public Exchange {
     tail_.clear();
     store_.attach_gradients(gradients());
     // What follows the last block is no code, but would be summed again and again if it ever went wrong.
-    std::ranges::fill(words_.own.subspan(static_cast<std::size_t>(words_before(store_.blocks()))), 0u);
+    std::ranges::fill(words_.own.subspan(static_cast<std::size_t>(codec_->words_before(store_.blocks()))),
+                      0u);
   }
 
   void ready(std::int64_t end, std::int64_t index, std::int64_t count) override {
@@ -82,7 +71,7 @@ class Compressed : public Exchange {
     last_ = first_ + static_cast<std::size_t>(index / per_lane_);
     encode(end / kBlock);
     if (last) {
-      buckets_.ready(whole ? static_cast<std::int64_t>(words_.own.size()) : words_before(encoded_),
+      buckets_.ready(whole ? static_cast<std::int64_t>(words_.own.size()) : codec_->words_before(encoded_),
                      [&](WordRange bucket) { send(bucket); });
       if (whole) checked_.start_checksums();
       transport_.progress();
@@ -145,23 +134,18 @@ class Compressed : public Exchange {
     return static_cast<float*>(buffer->data());
   }
 
-  std::int64_t words_before(std::int64_t block) const {
-    return block * static_cast<std::int64_t>(codec_->words_per_block());
+  std::int64_t words_in_place_of(std::int64_t words) const {
+    return words * codec_->words_before(store_.blocks()) / store_.values();
   }
 
   void encode(std::int64_t end) {
     Lane& lane = lanes_[last_];
-    const float* const residual = arena(lane.residual);
-    float* const values = arena(lane.next);
-    for (; encoded_ < end; ++encoded_) {
-      std::uint32_t* const words = words_.own.data() + words_before(encoded_);
-      if (last_ == first_) std::memset(words, 0, codec_->words_per_block() * sizeof *words);
-      const std::uint32_t largest =
-          codec_->encode(static_cast<std::int64_t>(last_), encoded_, values + encoded_ * kBlock,
-                         residual + encoded_ * kBlock, words);
-      std::uint32_t& most = tail_.maxima()[static_cast<std::size_t>(encoded_)];
-      most = std::max(most, largest);
-    }
+    std::uint32_t* const words = words_.own.data();
+    if (last_ == first_)
+      std::fill(words + codec_->words_before(encoded_), words + codec_->words_before(end), 0u);
+    codec_->encode(static_cast<std::int64_t>(last_), {encoded_, end}, arena(lane.next), arena(lane.residual),
+                   words, tail_.maxima().data());
+    encoded_ = end;
   }
 
   void send(WordRange bucket) {
@@ -177,8 +161,7 @@ class Compressed : public Exchange {
     if (std::ranges::any_of(maxima, [](std::uint32_t bits) { return bits >= kNotFinite; }))
       return Verdict::not_finite;
     if (tail_.fault() != 0) return Verdict::corrupt;
-    for (std::int64_t b = 0; b < store_.blocks(); ++b)
-      codec_->decode(b, words_.own.data() + words_before(b), sum_.data() + b * kBlock);
+    codec_->decode(words_.own.data(), sum_.data());
     if (codec_->learn(maxima)) return Verdict::redo;
     for (std::size_t lane = first_; lane <= last_; ++lane)
       std::swap(lanes_[lane].residual, lanes_[lane].next);

@@ -25,20 +25,23 @@ using Word = std::uint32_t;
 using Int = std::int32_t;
 
 template <int k>
-class Digits : public Codec {
+class Digits : public BlockCodec {
   static constexpr int kBits = 32 / k;
   static constexpr std::size_t kWords = (kBlock + k - 1) / k;  // digit d of word w is value d * kWords + w
 
  public:
   static constexpr std::int64_t limit(std::int64_t lanes) { return ((1 << (kBits - 1)) - 1) / lanes; }
 
-  Digits(std::int64_t blocks, std::int64_t lanes)
-      : limit_(static_cast<float>(limit(lanes))), steps_(static_cast<std::size_t>(blocks)) {}
+  Digits(std::int64_t blocks, std::int64_t lanes, const std::string& name)
+      : BlockCodec(blocks),
+        name_(name),
+        limit_(static_cast<float>(limit(lanes))),
+        steps_(static_cast<std::size_t>(blocks)) {}
 
   std::size_t words_per_block() const override { return kWords; }
 
-  std::uint32_t encode(std::int64_t, std::int64_t block, float* values, const float* residual,
-                       Word* words) override {
+  std::uint32_t encode_block(std::int64_t, std::int64_t block, float* values, const float* residual,
+                             Word* words) override {
     std::array<Int, kWords * k> codes{};
     const std::uint32_t largest = simd().encode(codes.data(), values, residual, kBlock,
                                                 steps_[static_cast<std::size_t>(block)], limit_);
@@ -51,7 +54,7 @@ class Digits : public Codec {
     return largest;
   }
 
-  void decode(std::int64_t block, const Word* words, float* values) const override {
+  void decode_block(std::int64_t block, const Word* words, float* values) const override {
     const float step = steps_[static_cast<std::size_t>(block)];
     std::array<Word, kWords> rest;
     std::copy_n(words, kWords, rest.begin());
@@ -73,7 +76,7 @@ class Digits : public Codec {
 
   void visit(StateVisitor& visitor) override {
     const std::int64_t shape[] = {static_cast<std::int64_t>(steps_.size())};
-    visitor.floats("exchange/steps", steps_, shape);
+    visitor.floats(name_, steps_, shape);
   }
 
  private:
@@ -87,26 +90,28 @@ class Digits : public Codec {
     return std::ldexp(std::ceil(std::ldexp(step, -exponent)), exponent);
   }
 
+  std::string name_;
   float limit_;               // of a lane's digits
   std::vector<float> steps_;  // of each block; 0: send nothing
 };
 
 template <int k>
-std::unique_ptr<Codec> make(std::int64_t blocks, std::int64_t lanes) {
-  return std::make_unique<Digits<k>>(blocks, lanes);
+std::unique_ptr<BlockCodec> make(std::int64_t blocks, std::int64_t lanes, const std::string& name) {
+  return std::make_unique<Digits<k>>(blocks, lanes, name);
 }
 
 }  // namespace
 
 // With many lanes three digits a word, or two, so that a lane keeps at least +-7.
-std::unique_ptr<Codec> make_digit_codec(int digits, std::int64_t blocks, std::int64_t lanes) {
+std::unique_ptr<BlockCodec> make_digit_codec(int digits, std::int64_t blocks, std::int64_t lanes,
+                                             const std::string& name) {
   constexpr std::int64_t kLeast = 7;
-  if (digits == 4 && Digits<4>::limit(lanes) >= kLeast) return make<4>(blocks, lanes);
-  if (digits >= 3 && Digits<3>::limit(lanes) >= kLeast) return make<3>(blocks, lanes);
+  if (digits == 4 && Digits<4>::limit(lanes) >= kLeast) return make<4>(blocks, lanes, name);
+  if (digits >= 3 && Digits<3>::limit(lanes) >= kLeast) return make<3>(blocks, lanes, name);
   if (Digits<2>::limit(lanes) < kLeast)
     input_error("exchange.lanes = {} are too many for sums of int16; use at most {}", lanes,
                 Digits<2>::limit(1) / kLeast);
-  return make<2>(blocks, lanes);
+  return make<2>(blocks, lanes, name);
 }
 
 }  // namespace rondo

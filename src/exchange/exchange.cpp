@@ -19,10 +19,12 @@ void ExchangeOptions::visit(Fields& f) {
           "exact: same bits at any number of ranks; float32: as other trainers do");
   f.field("exchange.algorithm", algorithm, "auto|shared|ring|hierarchical|tree|mpi|nccl", Effect::operational,
           "how ranks sum gradients");
-  f.field("exchange.compression", compression, "none|auto|int16|int8|topk", Effect::bits,
+  f.field("exchange.compression", compression, "none|auto|int16|int8|topk|powersgd", Effect::bits,
           "what ranks send of gradients; the rest stays for later steps. auto: int8 or none, by a trial");
   f.field("exchange.lanes", lanes, {0, 1 << 16}, Effect::bits,
           "compressed: parts of a step's micro-batches, at least the number of ranks; 0: at most 16");
+  f.field("exchange.powersgd_rank", powersgd_rank, {1, 1 << 10}, Effect::bits,
+          "powersgd: rank of what is sent of a matrix; one with a side less than twice that is sent whole");
   f.field("exchange.bucket_bytes", bucket_bytes, {4096, std::int64_t{1} << 32}, Effect::operational,
           "gradients leave in buckets of this size");
   f.field("exchange.timeout_s", timeout_s, {0.1, 86400}, Effect::operational,

@@ -22,14 +22,15 @@ constexpr int kIndexBits = 10;
 constexpr std::uint32_t kIndex = (1u << kIndexBits) - 1;
 static_assert(kBlock == 1 << kIndexBits);
 
-class TopK : public Codec {
+class TopK : public BlockCodec {
  public:
-  explicit TopK(std::int64_t lanes) : lanes_(static_cast<std::size_t>(lanes)) {}
+  TopK(std::int64_t blocks, std::int64_t lanes)
+      : BlockCodec(blocks), lanes_(static_cast<std::size_t>(lanes)) {}
 
   std::size_t words_per_block() const override { return kKept * lanes_; }
 
-  std::uint32_t encode(std::int64_t lane, std::int64_t, float* values, const float* residual,
-                       std::uint32_t* words) override {
+  std::uint32_t encode_block(std::int64_t lane, std::int64_t, float* values, const float* residual,
+                             std::uint32_t* words) override {
     simd().add_f32(values, residual, kBlock);
     // Magnitude first; of equal ones the later. The lowest ten bits of a value give way to its place.
     std::array<std::uint32_t, kBlock> keys;
@@ -46,7 +47,7 @@ class TopK : public Codec {
     return largest;
   }
 
-  void decode(std::int64_t, const std::uint32_t* words, float* values) const override {
+  void decode_block(std::int64_t, const std::uint32_t* words, float* values) const override {
     std::fill_n(values, kBlock, 0.0f);
     for (std::size_t i = 0; i < words_per_block(); ++i)
       values[words[i] & kIndex] += std::bit_cast<float>(words[i] & ~kIndex);
@@ -60,6 +61,8 @@ class TopK : public Codec {
 
 }  // namespace
 
-std::unique_ptr<Codec> make_top_k_codec(std::int64_t lanes) { return std::make_unique<TopK>(lanes); }
+std::unique_ptr<BlockCodec> make_top_k_codec(std::int64_t blocks, std::int64_t lanes) {
+  return std::make_unique<TopK>(blocks, lanes);
+}
 
 }  // namespace rondo

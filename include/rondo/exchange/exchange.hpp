@@ -20,8 +20,9 @@ namespace rondo {
 struct ExchangeOptions {
   std::string arithmetic = "exact";  ///< exact or float32
   std::string algorithm = "auto";    ///< how ranks sum: see make_transport
-  std::string compression = "none";  ///< none, int16, int8 or topk; auto: see resolve_compression
+  std::string compression = "none";  ///< none, int16, int8, topk or powersgd; auto: see resolve_compression
   std::int64_t lanes = 0;            ///< that a compressed exchange encodes; 0: see lanes_of
+  std::int64_t powersgd_rank = 16;   ///< of what powersgd sends of a matrix
   std::int64_t bucket_bytes = 1 << 20;
   double timeout_s = 120;
   void visit(class Fields& fields);
@@ -33,7 +34,8 @@ struct ExchangeOptions {
 /// `micro_batches` up to 16. InputError for lanes that do not divide the micro-batches.
 std::int64_t lanes_of(const ExchangeOptions& options, std::int64_t micro_batches);
 
-/// Words that travel for each block of kBlock values, after `compression` of so many lanes.
+/// Words that travel for each block of kBlock values, after `compression` of so many lanes; of vectors with
+/// powersgd, which sends less of matrices.
 std::int64_t words_per_block(const std::string& compression, std::int64_t lanes);
 
 enum class Verdict {
