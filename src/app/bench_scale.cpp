@@ -192,8 +192,8 @@ Command add_bench_scale(CLI::App& bench) {
       ->take_all()
       ->allow_extra_args(false);
   sub->add_option("--compression", options->compressions,
-                  "none, int16, int8, topk; may be repeated; else the config's")
-      ->check(CLI::IsMember({"none", "int16", "int8", "topk"}))
+                  "none, int16, int8, topk, powersgd; may be repeated; else the config's")
+      ->check(CLI::IsMember({"none", "int16", "int8", "topk", "powersgd"}))
       ->take_all()
       ->allow_extra_args(false);
   sub->add_option("--set", options->bench.overrides, "override a key of the config, key=value")
