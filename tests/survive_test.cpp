@@ -215,7 +215,16 @@ TEST_CASE("a spare takes over from each rank that is lost, one of its host if po
   CHECK(roster.size() == 3);
   CHECK(roster.active() == 3);
 
+  Roster slow(hosts, 1);
+  CHECK(slow.retire(2) == "rank 2 is a spare from now on; spare rank 5 takes its place");
+  CHECK((slow.spare(2) && !slow.spare(5)));
+  CHECK(slow.retire(2) == "rank 3 is a spare from now on");  // it was the third that was active
+  CHECK(slow.active() == 4);
+  CHECK(slow.lose(std::vector{0}) == "spare rank 2 takes over from rank 0");  // better than nobody
+  CHECK(slow.retire(0) == "rank 1 is a spare from now on");
+
   Roster other(hosts, 3);
+  CHECK(Roster(hosts, 2).retire(0) == "rank 0 is a spare from now on; spare rank 4 takes its place");
   CHECK(other.lose(std::vector{3, 0}) == "spare rank 4 takes over from rank 0; rank 3 was a spare");
   CHECK(other.lose(std::vector{1}) == "spare rank 5 takes over from rank 1");  // of the other host
   CHECK(Roster(hosts, 5).active() == 1);

@@ -102,6 +102,7 @@ class Trainer {
   void note_phases(StepTimes& times);
   void collect_losses(const StepData& data, double scale, std::vector<double>& losses);
   Pass pass(bool training);
+  bool may_retire() const;                                          // a rank that is too slow
   std::vector<float> of_active(std::span<const float> each) const;  // of each rank, without spares
   std::vector<float> predict_piece(std::span<const float> inputs, std::int64_t rows);
 
