@@ -59,7 +59,7 @@ TEST_CASE("an even load is left alone for ten thousand steps") {
       const Clock clock{std::vector<double>(static_cast<std::size_t>(ranks), 0.01)};
       int changes = 0;
       for (std::int64_t step = 0; step < 10000; ++step)
-        changes += balancer.observe(clock.step(balancer.shares(), step));
+        changes += balancer.observe(clock.step(balancer.shares(), step)) || balancer.burden();
       CAPTURE(ranks, micro_batches);
       CHECK(changes == 0);
     }
@@ -104,6 +104,29 @@ TEST_CASE("a rank that stands still now and then is slow, too") {
     balancer.observe(seconds);
   }
   CHECK(balancer.shares()[0] >= 11);  // 11.4 of 16 would be even
+}
+
+TEST_CASE("the others are to do without a rank only if it holds them up for long") {
+  const auto steps_until = [](double times, std::int64_t from, std::int64_t to) {
+    Balancer balancer(16, 4);
+    for (std::int64_t step = 0; step < 4000; ++step) {
+      Clock clock{{0.01, 0.01, 0.01, 0.01}};
+      if (step >= from && step < to) clock.cost[2] *= times;
+      balancer.observe(clock.step(balancer.shares(), step));
+      if (balancer.burden()) {
+        CHECK(balancer.burden() == 2);
+        CHECK(std::abs(balancer.times_as_long() - times) < 0.1 * times);
+        return step - from;
+      }
+    }
+    return std::int64_t{-1};
+  };
+  const std::int64_t took = steps_until(10, 100, 4000);  // 15 of 16 on three ranks: 5 or 6, not 10
+  CHECK(took > 2 * 256);
+  CHECK(took <= 4 * 256);
+  CHECK(steps_until(3, 100, 4000) == -1);  // all 16 on three ranks would take longer: 6, not 5
+  CHECK(steps_until(7, 100, 4000) == -1);  // shorter, but not much: 6, not 7
+  CHECK(steps_until(50, 100, 600) == -1);  // it has recovered
 }
 
 TEST_CASE("where every rank has one micro-batch there is nothing to move") {

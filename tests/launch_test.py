@@ -8,8 +8,8 @@ import signal
 import time
 import unittest
 
-from rondo_testing import (STOPPED, TINY, RondoTest, Started, checkpoints, members, rank_processes, settings, wait_until,
-                           write_config)
+from rondo_testing import (STOPPED, TINY, ULFM, RondoTest, Started, checkpoints, has_ulfm, members, rank_processes, settings,
+                           wait_until, write_config)
 
 RUN = {"train.max_steps": 1500, "train.log_every": 100, "checkpoint.every_steps": 50, "recovery.watchdog_s": 1.0}
 
@@ -20,10 +20,12 @@ class LaunchTest(RondoTest):
         self.config = write_config(self.folder / "tiny.toml", TINY | RUN)
         self.run_dir = self.folder / "run"
 
+    mpirun = ["--oversubscribe", "--bind-to", "none"]
+
     def start(self, *flags, ranks=2, chaos="", sets=None, resume=False, env=None):
         env = (env or {}) | ({"RONDO_CHAOS": chaos} if chaos else {})
         self.started.append(Started(
-            ["launch", "-n", ranks, "--mpirun", "--oversubscribe --bind-to none", *flags, "--", "train", self.config,
+            ["launch", "-n", ranks, "--mpirun", " ".join(self.mpirun), *flags, "--", "train", self.config,
              "--run-dir", self.run_dir, *(["--resume"] if resume else []), *settings(sets or {})], env=env))
         return self.started[-1]
 
@@ -156,6 +158,43 @@ class Survives(LaunchTest):
         self.assertIn("--max-restarts", restarts.text)
         self.assertEqual(self.launch(resume=True).code, 0)
         self.assertEqual(self.digest(self.run_dir), self.whole())
+
+
+class InJob(LaunchTest):
+    """Of a job that survives losses itself launch keeps its hands off."""
+    mpirun = LaunchTest.mpirun + ULFM
+
+    @classmethod
+    def setUpClass(cls):
+        if not has_ulfm():
+            raise unittest.SkipTest("this MPI has no fault tolerance (Open MPI 5 has)")
+
+    def assert_survived(self, result, rank):
+        self.assertEqual(result.code, 0, result.text)
+        self.assertNotIn("restart", result.text)
+        self.assertEqual(self.digest(self.run_dir), self.whole())
+        loss, job = self.attempts()
+        self.assertEqual((loss["lost"], job["lost"], job["what"]), ([rank], [], "trained"))
+        self.assertRegex(loss["what"], rf"rank {rank} \(.*; the others went on")
+
+    def test_a_rank_is_killed(self):
+        started = self.start(ranks=3)
+        wait_until(lambda: checkpoints(self.run_dir), "a checkpoint")
+        os.kill(self.ranks_of(started)[0], signal.SIGKILL)
+        self.assert_survived(started.result(), 0)
+
+    def test_a_rank_stops(self):
+        self.assert_survived(self.launch(ranks=3, chaos="rank=1,step=730,phase=backward,fault=stop"), 1)
+
+    def test_all_ranks_are_killed(self):
+        chaos = ";".join(f"rank={rank},step=730,phase=backward,fault=kill" for rank in range(3))
+        result = self.launch(ranks=3, chaos=chaos)
+        self.assertEqual(result.code, 0, result.text)
+        self.assertEqual(self.digest(self.run_dir), self.whole())
+        self.assertIn("trained after 1 restart(s)", result.text)
+        *_, first, second = self.attempts()
+        self.assertIn("died without a word", first["what"])
+        self.assertIn(second["from_step"], (650, 700))
 
 
 class Signals(LaunchTest):

@@ -5,14 +5,17 @@
 #include <csignal>
 #include <filesystem>
 #include <fstream>
+#include <thread>
 
 #include "catch.hpp"
+#include "rondo/core/clock.hpp"
 #include "rondo/core/error.hpp"
 #include "rondo/core/phase.hpp"
 #include "rondo/core/process.hpp"
 #include "rondo/survive/attempts.hpp"
 #include "rondo/survive/heartbeat.hpp"
 #include "rondo/survive/hosts.hpp"
+#include "rondo/survive/job.hpp"
 #include "rondo/survive/roster.hpp"
 #include "rondo/survive/watchdog.hpp"
 
@@ -25,6 +28,56 @@ struct Folder {
   Folder() { fs::create_directories(path); }
   ~Folder() { fs::remove_all(path); }
 };
+
+constexpr double kLimit = 0.2;  // after 1.5 of which and a second a job stands still
+
+// Processes that do nothing, and what they would say of themselves.
+struct Ranks {
+  std::vector<Beat> beats;
+  std::vector<std::unique_ptr<HeartbeatFile>> files;
+
+  Ranks(const std::string& folder, int count, bool survives) {
+    for (int rank = 0; rank < count; ++rank) {
+      Beat beat;
+      beat.job = 77;
+      beat.rank = rank;
+      beat.pid = fork();
+      if (beat.pid == 0) pause();
+      beat.survives = survives ? 1 : 0;
+      beat.limit_s = kLimit;
+      beat.floor_s = 60;
+      pid_scope().copy(beat.scope, sizeof beat.scope - 1);
+      beats.push_back(beat);
+      files.push_back(std::make_unique<HeartbeatFile>(folder, rank));
+    }
+    move_on();
+  }
+  ~Ranks() {
+    for (const Beat& beat : beats) kill(beat.pid, SIGKILL), waitpid(beat.pid, nullptr, 0);
+  }
+  void write(int rank) {
+    files[static_cast<std::size_t>(rank)]->write(beats[static_cast<std::size_t>(rank)]);
+  }
+  void move_on(std::initializer_list<int> ranks = {0, 1, 2}) {
+    for (const int rank : ranks) ++beats[static_cast<std::size_t>(rank)].word, write(rank);
+  }
+  void end(std::initializer_list<int> ranks, Ending ending) {
+    for (const int rank : ranks) beats[static_cast<std::size_t>(rank)].ending = ending, write(rank);
+  }
+  void die(std::initializer_list<int> ranks) const {
+    for (const int rank : ranks) kill(beats[static_cast<std::size_t>(rank)].pid, SIGKILL);
+  }
+};
+
+// What the job comes to within `seconds`, in which these ranks make progress.
+Job::Verdict watch(Job& job, Ranks& ranks, double seconds, std::initializer_list<int> moving = {}) {
+  for (const Deadline deadline(seconds);;) {
+    ranks.move_on(moving);
+    const Job::Verdict verdict = job.look();
+    if (verdict.kind != Job::Verdict::running || deadline.passed()) return verdict;
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  }
+}
 }  // namespace
 
 TEST_CASE("a position is one word that every entry changes") {
@@ -90,6 +143,12 @@ TEST_CASE("heartbeats are read as they were written, and nothing else is") {
   beat.rank = 4;
   file.write(beat);
   REQUIRE_FALSE(read_beat(folder.path, 3));  // another rank's
+  beat.rank = 3;
+  file.write(beat);
+  note_outlived(folder.path, 78, 3);  // of another job
+  REQUIRE(read_beat(folder.path, 3)->ending == Ending::none);
+  note_outlived(folder.path, 77, 3);
+  REQUIRE(read_beat(folder.path, 3)->ending == Ending::outlived);
   std::ofstream(folder.path + "/heartbeats/rank-0003") << std::string(500, 'x');
   REQUIRE_FALSE(read_beat(folder.path, 3));
   REQUIRE_THROWS_AS(HeartbeatFile("/proc/nowhere", 0), InputError);
@@ -156,11 +215,75 @@ TEST_CASE("a spare takes over from each rank that is lost, one of its host if po
   CHECK(roster.size() == 3);
   CHECK(roster.active() == 3);
 
+  Roster slow(hosts, 1);
+  CHECK(slow.retire(2) == "rank 2 is a spare from now on; spare rank 5 takes its place");
+  CHECK((slow.spare(2) && !slow.spare(5)));
+  CHECK(slow.retire(2) == "rank 3 is a spare from now on");  // it was the third that was active
+  CHECK(slow.active() == 4);
+  CHECK(slow.lose(std::vector{0}) == "spare rank 2 takes over from rank 0");  // better than nobody
+  CHECK(slow.retire(0) == "rank 1 is a spare from now on");
+
   Roster other(hosts, 3);
+  CHECK(Roster(hosts, 2).retire(0) == "rank 0 is a spare from now on; spare rank 4 takes its place");
   CHECK(other.lose(std::vector{3, 0}) == "spare rank 4 takes over from rank 0; rank 3 was a spare");
   CHECK(other.lose(std::vector{1}) == "spare rank 5 takes over from rank 1");  // of the other host
   CHECK(Roster(hosts, 5).active() == 1);
   CHECK_THROWS_AS(Roster(hosts, 6), InputError);
+}
+
+TEST_CASE("a job is broken by a loss that its ranks do not survive") {
+  const Folder folder;
+  for (const bool survives : {false, true}) {
+    CAPTURE(survives);
+    Ranks ranks(folder.path, 3, survives);
+    Job job({{"sleep", "60"}, folder.path, 3, {77, 0}});
+    CHECK(watch(job, ranks, 0.1, {0, 1, 2}).kind == Job::Verdict::running);
+    ranks.beats[1].limit_s = 60;  // as while it writes a checkpoint, for which the others wait
+    ranks.move_on({1});
+    CHECK(watch(job, ranks, 1.5 * kLimit + 1.2).kind == Job::Verdict::running);
+    ranks.die({1});
+    const Job::Verdict at_once = watch(job, ranks, 0.3);
+    CHECK((at_once.kind == Job::Verdict::broken) == !survives);
+    const Job::Verdict verdict = watch(job, ranks, 1.5 * kLimit + 2);
+    CHECK(verdict.kind == Job::Verdict::broken);  // the others stand still
+    CHECK(verdict.lost == std::vector{1});
+    job.send(SIGTERM);
+  }
+}
+
+TEST_CASE("what the others say who went on counts") {
+  const Folder folder;
+  Ranks ranks(folder.path, 3, true);
+  Job job({{"sleep", "60"}, folder.path, 3, {77, 0}});
+  watch(job, ranks, 0.1, {0, 1, 2});
+  ranks.end({1}, Ending::crashed);
+  ranks.die({1});
+  watch(job, ranks, 0.1, {0, 2});
+  note_outlived(folder.path, 77, 1);
+  CHECK(watch(job, ranks, 0.3, {0, 2}).kind == Job::Verdict::running);
+  SECTION("they have trained") {
+    ranks.end({0, 2}, Ending::finished);
+    ranks.die({0, 2});
+    CHECK(watch(job, ranks, 1.5 * kLimit + 1.5).kind == Job::Verdict::running);  // mpirun may take its time
+    CHECK(job.common_ending() == Ending::finished);
+  }
+  SECTION("they do not agree") {
+    ranks.end({0}, Ending::finished);
+    watch(job, ranks, 0.1);
+    CHECK(job.common_ending() == Ending::none);
+  }
+  SECTION("they die, too") {
+    ranks.die({0, 2});
+    const Job::Verdict verdict = watch(job, ranks, 0.3);
+    CHECK(verdict.kind == Job::Verdict::broken);
+    CHECK(verdict.lost == std::vector{0, 2});
+  }
+  SECTION("they stand still") {
+    const Job::Verdict verdict = watch(job, ranks, 1.5 * kLimit + 2);
+    CHECK(verdict.kind == Job::Verdict::broken);
+    CHECK(verdict.lost.empty());
+  }
+  job.send(SIGTERM);
 }
 
 TEST_CASE("a stopped process is killed for sure") {

@@ -63,6 +63,8 @@ Command add_launch(CLI::App& app) {
       app.add_subcommand("launch", "Train under mpirun, and start again when a rank dies or hangs");
   sub->footer(
       "Example: rondo launch -n 4 --max-restarts 20 -- train configs/energy.toml --run-dir runs/mine\n"
+      "With --mpirun \"--with-ft ulfm\" (Open MPI 5) ranks recover in the job; it starts again only when "
+      "they do not.\n"
       "Signals: USR1 writes a checkpoint; TERM and INT write one and stop (exit code 85).");
   auto options = std::make_shared<Options>();
   sub->add_option("-n", options->launch.ranks, "ranks")->required()->check(CLI::Range(1, 1 << 20));

@@ -29,6 +29,7 @@ bool Balancer::observe(std::span<const float> seconds) {
         std::max(1e-7, static_cast<double>(seconds[r]) / static_cast<double>(shares_[r]));
   ++steps_;
   ++unchanged_;
+  if (steps_ > kLook && steps_ % kLook == 0) look_for_burden();
   if (steps_ < kWarmUp + kGlance) return false;
   std::vector<double> cost = least_of_glance();
   std::vector<std::int64_t> target;
@@ -49,6 +50,26 @@ bool Balancer::observe(std::span<const float> seconds) {
   account_ = fmt::format("{} -> {} micro-batches; one takes {:.3g} ms", fmt::join(before, " "),
                          fmt::join(shares_, " "), fmt::join(cost, " "));
   return true;
+}
+
+void Balancer::look_for_burden() {
+  const std::vector<double> cost = mean_of_look(kLook);
+  const int found = burden_by(cost);
+  looks_ = found < 0 ? 0 : found == burden_ ? looks_ + 1 : 1;
+  burden_ = found;
+  if (found < 0) return;
+  const double its = cost[static_cast<std::size_t>(found)];
+  const double others = std::accumulate(cost.begin(), cost.end(), -its);
+  times_as_long_ = its * static_cast<double>(cost.size() - 1) / others;
+}
+
+int Balancer::burden_by(std::span<const double> cost) const {
+  if (cost.size() < 2) return -1;
+  const auto last = std::ranges::max_element(cost);
+  std::vector<double> others(cost.begin(), last);
+  others.insert(others.end(), last + 1, cost.end());
+  const bool better_without = slowest(best(others), others) <= (1 - kMuch) * slowest(best(cost), cost);
+  return better_without ? static_cast<int>(last - cost.begin()) : -1;
 }
 
 std::vector<double> Balancer::least_of_glance() const {

@@ -20,15 +20,13 @@
 namespace rondo {
 namespace {
 
-using std::chrono::milliseconds;
-
 struct Fault {
   int rank = -1, bucket = 0, attempt = 0;
   std::int64_t step = -1;
   Phase phase = Phase::starting;
   std::string kind, array;
   std::size_t bit = 0;
-  int slow_entries = 400;
+  int slow_entries = 400, slow_us = 5000;
   bool begun = false, struck = false;
 };
 
@@ -57,7 +55,8 @@ void strike(Fault& fault) {
   if (fault.kind == "flip" && !std::exchange(fault.struck, true)) flip(fault);
   if (fault.kind == "stop") kill(getpid(), SIGSTOP);
   while (fault.kind == "hang") std::this_thread::sleep_for(std::chrono::seconds(1));
-  if (fault.kind == "slow" && fault.slow_entries-- > 0) std::this_thread::sleep_for(milliseconds(5));
+  if (fault.kind == "slow" && fault.slow_entries-- > 0)
+    std::this_thread::sleep_for(std::chrono::microseconds(fault.slow_us));
 }
 
 void at_entry() {
@@ -86,6 +85,10 @@ Fault parsed(const std::string& text) {
       fault.attempt = number;
     else if (key == "bit")
       fault.bit = static_cast<std::size_t>(std::max(number, 0));
+    else if (key == "entries")
+      fault.slow_entries = number;
+    else if (key == "us")
+      fault.slow_us = number;
     else if (key == "array")
       fault.array = value;
     else if (key == "fault")
@@ -93,8 +96,9 @@ Fault parsed(const std::string& text) {
     else if (key == "phase" && phase_of(value))
       fault.phase = *phase_of(value);
     else
-      input_error("RONDO_CHAOS: \"{}\" is not a rank, step, phase, bucket, attempt, array, bit or fault",
-                  part);
+      input_error(
+          "RONDO_CHAOS: \"{}\" is not a rank, step, phase, bucket, attempt, array, bit, entries, us or fault",
+          part);
   }
   constexpr std::string_view kKinds[] = {"kill", "segv", "exit", "stop", "hang", "slow", "flip"};
   if (std::ranges::find(kKinds, fault.kind) == std::end(kKinds) || fault.rank < 0 || fault.step < 0)

@@ -61,6 +61,16 @@ std::optional<Beat> read_beat(const std::string& run_directory, int rank) {
   return beat;
 }
 
+void note_outlived(const std::string& run_directory, std::uint64_t job, int rank) {
+  auto beat = read_beat(run_directory, rank);
+  if (!beat || beat->job != job) return;
+  const int fd = open(file_of(run_directory, rank).c_str(), O_WRONLY | O_CLOEXEC);
+  if (fd < 0) return;
+  beat->ending = Ending::outlived;
+  [[maybe_unused]] const ssize_t ignored = pwrite(fd, &*beat, sizeof *beat, 0);
+  close(fd);
+}
+
 void clear_beats(const std::string& run_directory) {
   std::error_code ignored;
   fs::remove_all(folder_of(run_directory), ignored);

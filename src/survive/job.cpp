@@ -41,6 +41,13 @@ pid_t start(const JobPlan& plan) {
   _exit(127);
 }
 
+// A last word after which the others end, too: any, but where they survive losses only a rank's own decision.
+bool ends_job(const Beat& beat) {
+  const bool lost =
+      beat.ending == Ending::hung || beat.ending == Ending::crashed || beat.ending == Ending::outlived;
+  return beat.ending != Ending::none && !(lost && beat.survives != 0);
+}
+
 }  // namespace
 
 Job::Job(JobPlan plan) : plan_(std::move(plan)), mpirun_(start(plan_)), started_(now_s()) {}
@@ -70,11 +77,13 @@ void Job::read_beats() {
     if (!beat || beat->job != plan_.name.job) continue;
     const auto [at, is_new] = seen_.try_emplace(r);
     Seen& seen = at->second;
+    if (seen.beat.ending == Ending::outlived) continue;  // whatever it may still say
     if (is_new && scope_ == beat->scope) seen.process = std::make_unique<Process>(beat->pid);
     if (is_new || beat->count != seen.beat.count) seen.beat_at = now;
     if (is_new || beat->word != seen.beat.word) seen.word_at = now;
     seen.beat = *beat;
-    if (beat->ending != Ending::none && farewell_ == 0) farewell_ = now;
+    if (beat->ending == Ending::outlived) loss_at_ = now;
+    if (ends_job(*beat) && farewell_ == 0) farewell_ = now;
   }
 }
 
@@ -83,6 +92,7 @@ Job::Verdict Job::look() {
   bool died = false;
   for (auto& [rank, seen] : seen_)
     if (!seen.dead && seen.process != nullptr && seen.process->ended()) seen.dead = died = true;
+  if (died) loss_at_ = now_s();
   if (died || exit_code_ >= 0 || now_s() >= next_read_) {
     read_beats();  // after the deaths: the last words are there
     next_read_ = now_s() + kReadEvery;
@@ -91,38 +101,53 @@ Job::Verdict Job::look() {
 }
 
 std::string Job::fate_of(const Seen& rank) const {
+  // Of a rank on this machine not before its death: it may be writing its stack.
+  if (rank.process != nullptr && !rank.dead) return "";
   switch (rank.beat.ending) {
     case Ending::hung:
       return "hung, and was ended by its watchdog";
     case Ending::crashed:
       return fmt::format("crashed: {}", strsignal(rank.beat.code));
     case Ending::none:
-      return "died without a word (killed, or left by _exit)";
+      return rank.dead ? "died without a word (killed, or left by _exit)" : "";
     default:
       return "";
   }
 }
 
+// A little before its peers' watchdogs, which cannot tell that the others are to be spared.
+bool Job::silent(const Seen& rank) const {
+  return rank.beat.floor_s > 0 && now_s() - rank.beat_at > 0.8 * rank.beat.floor_s;
+}
+
+bool Job::outlived(const Seen& rank) const {
+  return rank.beat.ending == Ending::outlived || (rank.beat.survives != 0 && !fate_of(rank).empty());
+}
+
 Job::Verdict Job::judge() const {
   Verdict verdict;
+  const double now = now_s();
+  double latest = 0, limit = 0;  // of those whom nothing has befallen
+  for (const auto& [rank, seen] : seen_) {
+    if (outlived(seen) || !fate_of(seen).empty() || (farewell_ == 0 && silent(seen))) continue;
+    latest = std::max({latest, seen.word_at, loss_at_});  // they may have waited for the lost until now
+    limit = std::max(limit, seen.beat.limit_s);
+  }
+  const bool stuck = farewell_ == 0 && limit > 0 && now - latest > 1.5 * limit + 1;
+  const bool others_go_on = latest > 0 && !stuck;
   const auto blame = [&](const Seen& seen, const std::string& fate) {
+    if (fate.empty() || (others_go_on && seen.beat.survives != 0)) return;
     verdict.kind = Verdict::broken;
     verdict.lost.push_back(seen.beat.rank);
     verdict.what += fmt::format("{}{}, last seen in {}: {}", verdict.what.empty() ? "" : "; ",
                                 seen.beat.who(), seen.beat.where(), fate);
   };
-  for (const auto& [rank, seen] : seen_) {
-    // Of a rank on this machine not before its death: it may be writing its stack.
-    const bool ended = seen.process != nullptr ? seen.dead : seen.beat.ending != Ending::none;
-    const std::string fate = ended ? fate_of(seen) : "";
-    if (!fate.empty()) blame(seen, fate);
-  }
+  for (const auto& [rank, seen] : seen_) blame(seen, fate_of(seen));
   if (verdict.kind == Verdict::broken) return verdict;
   if (exit_code_ >= 0) {
     verdict.kind = Verdict::over;
     return verdict;
   }
-  const double now = now_s();
   if (farewell_ > 0) {
     if (now - farewell_ > (failure_code() != 0 ? kFailed : kFarewell)) verdict.kind = Verdict::over;
     return verdict;
@@ -132,16 +157,11 @@ Job::Verdict Job::judge() const {
       verdict = {Verdict::broken, {}, fmt::format("no start within {:.0f} s", kStart)};
     return verdict;
   }
-  double latest = 0, limit = 0;
-  for (const auto& [rank, seen] : seen_) {
-    latest = std::max(latest, seen.word_at);
-    limit = std::max(limit, seen.beat.limit_s);
-    // A little before its peers' watchdogs, which cannot tell that the others are to be spared.
-    if (seen.beat.floor_s > 0 && now - seen.beat_at > 0.8 * seen.beat.floor_s)
+  for (const auto& [rank, seen] : seen_)
+    if (silent(seen) && !outlived(seen))
       blame(seen,
             fmt::format("no sign of life for {:.1f} s: stopped, or its host is gone", now - seen.beat_at));
-  }
-  if (verdict.kind == Verdict::running && limit > 0 && now - latest > 1.5 * limit + 1)
+  if (verdict.kind == Verdict::running && stuck)
     verdict = {Verdict::broken, {}, fmt::format("no rank has made progress for {:.1f} s", now - latest)};
   return verdict;
 }
@@ -160,9 +180,13 @@ std::int64_t Job::reached_step() const {
 
 Ending Job::common_ending() const {
   if (!up()) return Ending::none;
-  const Ending first = seen_.begin()->second.beat.ending;
-  const bool same = std::ranges::all_of(seen_, [&](const auto& s) { return s.second.beat.ending == first; });
-  return same ? first : Ending::none;
+  std::optional<Ending> common;
+  for (const auto& [rank, seen] : seen_) {
+    if (outlived(seen)) continue;
+    if (common.value_or(seen.beat.ending) != seen.beat.ending) return Ending::none;
+    common = seen.beat.ending;
+  }
+  return common.value_or(Ending::none);
 }
 
 std::string Job::failure() const {

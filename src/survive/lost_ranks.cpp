@@ -24,6 +24,7 @@ void LostRanks::note(const std::string& text) {
 
 Attempt LostRanks::account(int ranks_left, double outage_s) const {
   Attempt account;
+  account.number = JobName::of_environment().attempt;
   account.began = utc_now();
   account.ranks = ranks_left;
   account.from_step = account.reached_step = step;

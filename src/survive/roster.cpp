@@ -44,14 +44,34 @@ std::string Roster::lose(std::span<const int> seats) {
       say(fmt::format("rank {} was a spare", lost.seat));
       continue;
     }
-    auto next = std::ranges::find_if(
-        members_, [&](const Member& member) { return member.spare && member.host == lost.host; });
-    if (next == members_.end()) next = std::ranges::find_if(members_, &Member::spare);
-    if (next == members_.end()) continue;
-    next->spare = false;
+    Member* next = next_spare(lost.host, false);
+    if (next == nullptr) next = next_spare(lost.host, true);
+    if (next == nullptr) continue;
+    next->spare = next->retired = false;
     say(fmt::format("spare rank {} takes over from rank {}", next->seat, lost.seat));
   }
   return account;
+}
+
+Roster::Member* Roster::next_spare(const std::string& host, bool retired) {
+  Member* next = nullptr;
+  for (Member& member : members_) {
+    if (!member.spare || member.retired != retired) continue;
+    if (member.host == host) return &member;
+    if (next == nullptr) next = &member;
+  }
+  return next;
+}
+
+std::string Roster::retire(int place) {
+  auto slow = members_.begin();
+  while (slow->spare || place-- > 0) ++slow;
+  Member* next = next_spare(slow->host, false);
+  slow->spare = slow->retired = true;
+  const std::string account = fmt::format("rank {} is a spare from now on", slow->seat);
+  if (next == nullptr) return account;
+  next->spare = false;
+  return account + fmt::format("; spare rank {} takes its place", next->seat);
 }
 
 }  // namespace rondo

@@ -168,13 +168,17 @@ Watchdog::~Watchdog() {
 void Watchdog::began_at(std::int64_t step, bool evicts) {
   const std::lock_guard lock(impl_->mutex);
   impl_->evicts = evicts;
+  impl_->beat.survives = evicts ? 1 : 0;
   impl_->beat.first_step = step;
   impl_->limits.began_at(step);
 }
 
 void Watchdog::lost(std::span<const int> ranks) {
   const std::lock_guard lock(impl_->mutex);
-  for (const int rank : ranks) impl_->peers[static_cast<std::size_t>(rank)].lost = true;
+  for (const int rank : ranks) {
+    impl_->peers[static_cast<std::size_t>(rank)].lost = true;
+    note_outlived(impl_->run_directory, impl_->beat.job, rank);
+  }
 }
 
 void Watchdog::end(Ending ending, int code) {

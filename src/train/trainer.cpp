@@ -240,7 +240,17 @@ StepResult Trainer::step(const StepData& data, const StepData* ahead, std::uint3
     result.balance = balancer_.account();
     exchange_->collect();
   }
+  if (balances && may_retire() && balancer_.burden()) {
+    result.balance = fmt::format("a micro-batch takes {:.1f} times as long as on the others: {}",
+                                 balancer_.times_as_long(), roster_.retire(*balancer_.burden()));
+    balancer_ = Balancer(lanes_for(config_, roster_), roster_.active());
+  }
   return result;
+}
+
+// What a lane of a compressed exchange keeps stays with its rank; and a fused exchange needs every rank.
+bool Trainer::may_retire() const {
+  return config_.exchange.compression == "none" && config_.train.micro_batches > comm_.size();
 }
 
 std::vector<float> Trainer::of_active(std::span<const float> each) const {

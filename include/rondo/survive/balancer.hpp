@@ -6,6 +6,7 @@
 
 #include <array>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -22,6 +23,7 @@ class Balancer {
   static constexpr std::size_t kGlance = 4, kLook = 256;
   static constexpr std::size_t kWarmUp =
       8;  ///< steps that touch memory and plan for the first time: not judged
+  static constexpr int kLooks = 3;
   static constexpr std::size_t kFirstLook = 64;  ///< after a change, which a passing trouble may have caused
 
   /// Begins with shares as equal as possible. micro_batches >= ranks.
@@ -35,6 +37,12 @@ class Balancer {
   /// They move by at most half of an equal share a rank at a time.
   bool observe(std::span<const float> seconds);
 
+  /// The rank that the others had better do without: the one micro-batch that it keeps makes a step longer by
+  /// kMuch or more than if they ran that, too, on the average of kLook steps and this kLooks times in a row.
+  std::optional<int> burden() const { return looks_ >= kLooks ? std::optional(burden_) : std::nullopt; }
+  /// How often as long as the others' average a micro-batch takes on burden().
+  double times_as_long() const { return times_as_long_; }
+
   /// For the log, after a change: "8 8 -> 12 4 micro-batches; one takes 11.2 34.0 ms".
   const std::string& account() const { return account_; }
 
@@ -43,6 +51,9 @@ class Balancer {
   std::vector<double> mean_of_look(std::size_t steps) const;
   /// Better shares, if they gain so much.
   bool better(std::span<const double> cost, double gain, std::vector<std::int64_t>& target) const;
+  /// burden() of one look, -1: nobody.
+  int burden_by(std::span<const double> cost) const;
+  void look_for_burden();
   void move_towards(std::span<const std::int64_t> target);
   std::vector<std::int64_t> best(std::span<const double> cost) const;
   double slowest(std::span<const std::int64_t> shares, std::span<const double> cost) const;
@@ -52,6 +63,8 @@ class Balancer {
   std::vector<std::array<double, kLook>> costs_;  // [rank], seconds a micro-batch of the last steps
   std::vector<double> known_;                     // [rank], the cost that the last decision or look went by
   std::size_t steps_ = 0, unchanged_ = 0, changes_ = 0;  // seen
+  int burden_ = -1, looks_ = 0;                          // of the last look; so many looks in a row
+  double times_as_long_ = 0;
   std::string account_;
 };
 

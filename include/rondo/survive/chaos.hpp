@@ -5,7 +5,7 @@
 /// every one; 0 if not given) and `fault`:
 ///   kill, segv   the signal           exit   _exit(3), without a word
 ///   stop         SIGSTOP              hang   the training thread sleeps for ever
-///   slow         5 ms at this entry to a phase and the next 400
+///   slow         `us` microseconds (5000 if not given) at this entry to a phase and the next `entries` (400)
 ///   flip         one bit of this rank's state: bit number `bit` (0 if not given) of the first array whose
 ///   name
 ///                begins with `array`, as `rondo inspect` lists them

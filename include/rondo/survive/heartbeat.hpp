@@ -21,18 +21,20 @@ enum class Ending : std::int32_t {
   stopped,   ///< stopped as asked, can be resumed
   failed,    ///< an error with a message; `code` is the exit code
   hung,      ///< ended by its watchdog
-  crashed    ///< `code` is the signal
+  crashed,   ///< `code` is the signal
+  outlived   ///< lost, and the others have gone on without it: they write this in its place
 };
 
 /// Plain old data: it is also written from a signal handler.
 struct Beat {
-  char magic[8] = {'r', 'o', 'n', 'd', 'o', 'b', '2', 0};
+  char magic[8] = {'r', 'o', 'n', 'd', 'o', 'b', '3', 0};
   std::uint64_t job = 0;  ///< which start of the run wrote it; 0: not started by `rondo launch`
   std::int32_t rank = 0, ranks = 1, pid = 0;
   Ending ending = Ending::none;
   std::int32_t code = 0;
   std::uint32_t count = 0;      ///< of records written: it stands still when the whole process does
   std::int32_t waits = 0;       ///< 1: for other ranks
+  std::int32_t survives = 0;    ///< 1: when this rank is lost the others go on in the job
   std::uint64_t word = 0;       ///< see Position
   std::int64_t first_step = 0;  ///< where this process began
   double here_s = 0;            ///< seconds for which `word` has been the same
@@ -65,6 +67,9 @@ class HeartbeatFile {
 
 /// The last record of a rank, if there is one.
 std::optional<Beat> read_beat(const std::string& run_directory, int rank);
+/// Says so in the record of a rank of this job without which the others go on; any of them may, or several at
+/// once.
+void note_outlived(const std::string& run_directory, std::uint64_t job, int rank);
 /// Removes the records of an earlier job. Only for who knows that it has ended.
 void clear_beats(const std::string& run_directory);
 

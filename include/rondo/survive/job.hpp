@@ -1,4 +1,7 @@
 /// One mpirun with its ranks, seen from outside: how it fares by its heartbeats, and how to end it for sure.
+///
+/// Where ranks say that they survive losses in the job, it is not broken by the loss of some as long as
+/// others make progress.
 #pragma once
 
 #include <map>
@@ -45,7 +48,7 @@ class Job {
   std::int64_t reached_step() const;  ///< -1 likewise
   /// Of mpirun, in the shell's manner; -1: still there.
   int exit_code() const { return exit_code_; }
-  /// What all ranks said last, if they said the same; else none.
+  /// What all ranks that are not outlived said last, if they said the same; else none.
   Ending common_ending() const;
   /// The exit code of a rank that failed with a message, 0 if none did.
   int failure_code() const;
@@ -65,7 +68,9 @@ class Job {
   };
   void read_beats();
   void reap();
-  std::string fate_of(const Seen& rank) const;
+  std::string fate_of(const Seen& rank) const;  // "": it is no dead one
+  bool silent(const Seen& rank) const;
+  bool outlived(const Seen& rank) const;  // by others, who have gone on or still have to
   Verdict judge() const;
 
   JobPlan plan_;
@@ -73,6 +78,7 @@ class Job {
   pid_t mpirun_ = -1;
   int exit_code_ = -1;
   double started_, next_read_ = 0, farewell_ = 0;  // farewell_: when the first rank said how it ends
+  double loss_at_ = 0;                             // when a rank was last seen to be lost
   std::map<int, Seen> seen_;
 };
 

@@ -1,5 +1,5 @@
 /// `rondo launch`: starts mpirun, watches over the run, and starts it again from its newest good checkpoint
-/// when a rank dies, hangs or is stopped, until it is done.
+/// when a rank dies, hangs or is stopped and the others do not survive that in the job, until it is done.
 ///
 /// A restart waits until every rank of the job before is dead, so that none can write into the new one. It is
 /// immediate after a job that had written a new checkpoint; the next ones at the same checkpoint wait 1 and

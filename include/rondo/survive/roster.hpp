@@ -29,16 +29,22 @@ class Roster {
   int place(int rank) const;  ///< how many of those come before `rank`
 
   /// The ranks that began as these (Communicator::seat) are gone; the rest keep their order. For each that
-  /// was active a spare takes over while there are any: on its host if possible, else the first. The same on
-  /// every rank. Says so: "spare rank 5 takes over from rank 2; rank 6 was a spare", "" for nothing to say.
+  /// was active a spare takes over while there are any: one that was not retired, on its host if possible,
+  /// else the first. The same on every rank. Says so: "spare rank 5 takes over from rank 2; rank 6 was a
+  /// spare", "" for nothing to say.
   std::string lose(std::span<const int> seats);
+
+  /// The active rank that comes `place`-th becomes a spare, and one that was never retired takes its place if
+  /// there is one. Says so: "rank 2 is a spare from now on; spare rank 5 takes its place".
+  std::string retire(int place);
 
  private:
   struct Member {
     int seat;
     std::string host;
-    bool spare;
+    bool spare, retired = false;
   };
+  Member* next_spare(const std::string& host, bool retired);
   std::vector<Member> members_;  // [rank]
 };
 

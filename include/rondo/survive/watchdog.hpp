@@ -35,9 +35,10 @@ class Watchdog {
            int ranks);
   ~Watchdog();
 
-  /// Training goes on from there. `evicts`: from now on others go on after the death of a rank.
+  /// Training goes on from there. `evicts`: from now on others go on after the death of a rank. Heartbeats
+  /// say so.
   void began_at(std::int64_t step, bool evicts);
-  /// These ranks are dead; the others go on without them.
+  /// These ranks are dead; the others go on without them. Their heartbeats say so from now on.
   void lost(std::span<const int> ranks);
   /// The last word of this rank; `code`: exit code of a failure. The watchdog stays quiet afterwards.
   void end(Ending ending, int code = 0);

@@ -103,6 +103,7 @@ class Trainer {
   void collect_losses(const StepData& data, double scale, std::vector<double>& losses);
   Pass pass(bool training);
   std::vector<BlockSpan> blocks_of_rank(int rank) const;            // that it updates
+  bool may_retire() const;                                          // a rank that is too slow
   std::vector<float> of_active(std::span<const float> each) const;  // of each rank, without spares
   std::vector<float> predict_piece(std::span<const float> inputs, std::int64_t rows);
 
