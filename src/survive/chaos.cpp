@@ -23,7 +23,7 @@ namespace {
 using std::chrono::milliseconds;
 
 struct Fault {
-  int rank = -1, bucket = 0, attempt = 0;
+  int rank = -1, bucket = 0, entry = 1, attempt = 0;
   std::int64_t step = -1;
   Phase phase = Phase::starting;
   std::string kind, array;
@@ -64,7 +64,8 @@ void at_entry() {
   const Position at = Position::of(position_word());
   for (Fault& fault : faults()) {
     if (!fault.begun)
-      fault.begun = at.step == fault.step && at.phase == fault.phase && at.bucket >= fault.bucket;
+      fault.begun =
+          at.step == fault.step && at.phase == fault.phase && at.bucket >= fault.bucket && --fault.entry <= 0;
     if (fault.begun) strike(fault);
   }
 }
@@ -82,6 +83,8 @@ Fault parsed(const std::string& text) {
       fault.step = number;
     else if (key == "bucket")
       fault.bucket = number;
+    else if (key == "entry")
+      fault.entry = number;
     else if (key == "attempt")
       fault.attempt = number;
     else if (key == "bit")
@@ -93,8 +96,9 @@ Fault parsed(const std::string& text) {
     else if (key == "phase" && phase_of(value))
       fault.phase = *phase_of(value);
     else
-      input_error("RONDO_CHAOS: \"{}\" is not a rank, step, phase, bucket, attempt, array, bit or fault",
-                  part);
+      input_error(
+          "RONDO_CHAOS: \"{}\" is not a rank, step, phase, bucket, entry, attempt, array, bit or fault",
+          part);
   }
   constexpr std::string_view kKinds[] = {"kill", "segv", "exit", "stop", "hang", "slow", "flip"};
   if (std::ranges::find(kKinds, fault.kind) == std::end(kKinds) || fault.rank < 0 || fault.step < 0)

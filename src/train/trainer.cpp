@@ -1,5 +1,6 @@
 #include "rondo/train/trainer.hpp"
 
+#include <algorithm>
 #include <bit>
 #include <numeric>
 
@@ -38,11 +39,13 @@ std::int64_t lanes_for(const RunConfig& config, const Roster& roster) {
   return lanes;
 }
 
-// Where survivors go on after a death, every rank has all of the optimizer's state: a share would die with
-// its rank.
-bool shards(const OptimizerOptions& options, const Transport& transport, const Communicator& comm) {
-  if (comm.size() == 1 || options.sharded == "false" || comm.recovers()) return false;
-  return options.sharded == "true" || transport.shares_memory();
+constexpr std::size_t kPiece = 1 << 20;  // values that are broadcast at once
+
+// Where survivors go on after a death, each share is updated twice and ranks have nothing to compare: only if
+// asked for.
+bool shards(const std::string& sharded, const Transport& transport, int ranks, bool recovers) {
+  if (ranks == 1 || sharded == "false") return false;
+  return sharded == "true" || (transport.shares_memory() && !recovers);
 }
 
 }  // namespace
@@ -67,20 +70,36 @@ Trainer::Trainer(RunConfig& config, Backend& backend, Communicator& comm, std::i
   ParameterStore& store = model_.store();
   comm.set_timeout(config.exchange.timeout_s);
   transport_ = make_transport(config.exchange.algorithm, comm, backend);
-  my_blocks_ = {0, store.blocks()};
-  real* memory = nullptr;
-  if (shards(config.optimizer, *transport_, comm)) {
-    const auto values = static_cast<std::size_t>(store.values());
-    const WordRange mine = slice_of({0, values}, comm.rank(), comm.size());
-    my_blocks_ = {static_cast<std::int64_t>(mine.begin) / kBlock,
-                  static_cast<std::int64_t>(mine.end) / kBlock};
-    weights_ = transport_->allocate(values);
-    memory = reinterpret_cast<real*>(weights_.own.data());
-  }
-  store.allocate(backend, static_cast<std::uint64_t>(config.train.seed), memory);
+  store.allocate(backend, static_cast<std::uint64_t>(config.train.seed), divide());
   optimizer_ = make_optimizer(config.optimizer, backend, store);
   if (config.agreement.every > 0 && replicated()) optimizer_->remember_seen();
   join();
+}
+
+bool Trainer::recovers() const {
+  return comm_.recovers() && backend_.reads_host_memory() && config_.exchange.compression == "none";
+}
+
+// What this rank updates from now on. Returns where weights have to lie for that; null: anywhere.
+real* Trainer::divide() {
+  const ParameterStore& store = model_.store();
+  weights_ = {};
+  mirrors_.reset();
+  my_blocks_ = {{0, store.blocks()}};
+  if (!shards(config_.optimizer.sharded, *transport_, comm_.size(), recovers())) return nullptr;
+  const auto values = static_cast<std::size_t>(store.values());
+  const auto blocks_of = [&](int slice) {
+    const WordRange words = slice_of({0, values}, slice, comm_.size());
+    return BlockSpan{static_cast<std::int64_t>(words.begin) / kBlock,
+                     static_cast<std::int64_t>(words.end) / kBlock};
+  };
+  my_blocks_ = {blocks_of(comm_.rank())};
+  if (recovers()) {
+    mirrors_.emplace(roster_);
+    my_blocks_.push_back(blocks_of(mirrors_->mirrored(comm_.rank())));
+  }
+  weights_ = transport_->allocate(values);
+  return reinterpret_cast<real*>(weights_.own.data());
 }
 
 void Trainer::join() {
@@ -96,13 +115,35 @@ void Trainer::regroup() {
     exchange_->visit(save);
   }
   exchange_.reset();
+  model_.store().move(nullptr);  // their memory goes with the transport
   transport_.reset();
   feeder_.finish();  // of a step that was broken off
+  loss_.reset();
+  if (!whole_) restore();
   balancer_ = Balancer(lanes_for(config_, roster_), roster_.active());
   transport_ = make_transport(config_.exchange.algorithm, comm_, backend_);
+  model_.store().move(divide());
   join();
   LoadVisitor load(kept_);
   exchange_->visit(load);
+}
+
+// Whoever still has a slice gives it to all. Slices stay with those until all have everything: so more may
+// die on the way.
+void Trainer::restore() {
+  error_context().shared = true;  // all come to the same answer
+  const std::vector<int> holders = mirrors_->holders(roster_);
+  error_context().shared = false;
+  enter(Phase::restoring);
+  gather(model_.store().arena(), holders);
+  for (real* arena : optimizer_->arenas()) gather(arena, holders);
+  model_.store().touch();
+  comm_.commit();
+  whole_ = true;
+}
+
+void Trainer::heed_loss() const {
+  if (loss_) throw *loss_;
 }
 
 Assignment Trainer::assigned() const {
@@ -169,6 +210,7 @@ void Trainer::collect_losses(const StepData& data, double scale, std::vector<dou
 }
 
 StepResult Trainer::step(const StepData& data, const StepData* ahead, std::uint32_t request) {
+  heed_loss();
   StepResult result;
   error_context().step = steps_done_;
   exchange_->times = {};
@@ -221,12 +263,18 @@ StepResult Trainer::step(const StepData& data, const StepData* ahead, std::uint3
     factor = clip_factor(config_.optimizer.clip_norm, squares, result.norm);
   }
   result.rate = scheduled_rate(config_.optimizer, steps_done_, config_.train.max_steps);
-  optimizer_->update(exchange_->gradient(factor * unscale), my_blocks_, steps_done_, result.rate);
+  const GradientView gradient = exchange_->gradient(factor * unscale);
+  for (const BlockSpan blocks : my_blocks_) optimizer_->update(gradient, blocks, steps_done_, result.rate);
+  whole_ = !sharded();
   loss_scale_.passed();
   ++steps_done_;
   const double updated = now_s();
   enter(Phase::sharing);
-  if (sharded()) transport_->share(weights_);
+  if (sharded()) try {
+      transport_->share(weights_);
+    } catch (const RankLost& loss) {
+      loss_ = loss;
+    }
   const double shared = now_s();
   note_span(SpanKind::optimizer, 0, begin, updated);
   if (sharded()) note_span(SpanKind::share, 0, updated, shared);
@@ -266,6 +314,7 @@ std::vector<float> Trainer::predict_piece(std::span<const float> inputs, std::in
 }
 
 std::vector<float> Trainer::predict(Split split) {
+  heed_loss();
   if (optimizer_->averages()) collect(optimizer_->evaluation_weights());
   const Dataset& dataset = config_.task->dataset(split);
   const std::int64_t rows = batch_rows(), pieces = (dataset.size() + rows - 1) / rows;
@@ -291,19 +340,34 @@ std::vector<float> Trainer::predict(Split split) {
 }
 
 void Trainer::collect() {
+  heed_loss();
   exchange_->collect();
   for (real* arena : optimizer_->arenas()) collect(arena);
 }
 
 void Trainer::collect(real* arena) {
   if (!sharded()) return;
-  for (int r = 0; r < comm_.size(); ++r) {
-    const WordRange slice = slice_of({0, weights_.own.size()}, r, comm_.size());
-    std::vector<real> values(slice.size());
-    const std::size_t bytes = values.size() * sizeof(real);
-    if (r == comm_.rank()) backend_.copy_out(values.data(), arena + slice.begin, bytes);
-    comm_.broadcast(std::as_writable_bytes(std::span(values)), r);
-    if (r != comm_.rank()) backend_.copy_in(arena + slice.begin, values.data(), bytes);
+  std::vector<int> owners(static_cast<std::size_t>(comm_.size()));
+  std::iota(owners.begin(), owners.end(), 0);
+  gather(arena, owners);
+}
+
+// Brings an arena up to date on every rank: rank holders[s] has slice s of it.
+void Trainer::gather(real* arena, std::span<const int> holders) {
+  const Phase phase = Position::of(position_word()).phase;
+  const auto slices = static_cast<int>(holders.size());
+  std::vector<real> piece;
+  for (int s = 0; s < slices; ++s) {
+    const int holder = holders[static_cast<std::size_t>(s)];
+    const WordRange slice = slice_of({0, static_cast<std::size_t>(model_.store().values())}, s, slices);
+    for (std::size_t at = slice.begin; at < slice.end; at += piece.size()) {
+      enter(phase);
+      piece.resize(std::min(kPiece, slice.end - at));
+      const std::size_t bytes = piece.size() * sizeof(real);
+      if (holder == comm_.rank()) backend_.copy_out(piece.data(), arena + at, bytes);
+      comm_.broadcast(std::as_writable_bytes(std::span(piece)), holder);
+      if (holder != comm_.rank()) backend_.copy_in(arena + at, piece.data(), bytes);
+    }
   }
 }
 
