@@ -1,6 +1,7 @@
 // The choice of an algorithm, and ranks that stop: parts of comm_test.
 #include <unistd.h>
 
+#include <array>
 #include <chrono>
 #include <filesystem>
 #include <fstream>
@@ -86,11 +87,12 @@ TEST_CASE("a rank that does not come, or stops in mid-reduction, is an error aft
         const auto comm = Communicator::world(30);
         Transport* const transport = given_up.emplace_back(make_transport(algorithm, *comm)).get();
         const Arena arena = transport->allocate(1 << 20);
+        const std::array whole{WordRange{0, arena.own.size()}};
         transport->combine(word, {});  // all is well at first
         comm->set_timeout(0.3);
         const auto join = [&] {
           if (stop == Stop::at_the_end) return transport->combine(word, {});
-          if (stop == Stop::in_share) return transport->share(arena);
+          if (stop == Stop::in_share) return transport->share(arena, whole);
           transport->start(arena, {0, arena.own.size()}, SumType::int32);
           transport->finish();
         };

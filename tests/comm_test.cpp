@@ -227,13 +227,19 @@ TEST_CASE("shared arenas hold every owner's slice") {
     const auto transport = make_transport(algorithm, world());
     const Arena arena = transport->allocate(20'000);
     CHECK(transport->shares_memory() == !arena.peers.empty());
+    const std::vector<WordRange> ranges{
+        {0, 3 * kSliceWords}, {3 * kSliceWords, 4 * kSliceWords}, {5000, 20'000}};
     for (std::uint32_t round = 0; round < 20; ++round) {
-      const WordRange mine = slice_of({0, arena.own.size()}, world().rank(), world().size());
       dawdle(round);
-      for (std::size_t i = mine.begin; i < mine.end; ++i) arena.own[i] = word(0, i, round);
-      transport->share(arena);
-      std::size_t wrong = 0;
-      for (std::size_t i = 0; i < arena.own.size(); ++i) wrong += arena.own[i] != word(0, i, round);
+      for (const WordRange range : ranges) {
+        const WordRange mine = slice_of(range, world().rank(), world().size());
+        for (std::size_t i = mine.begin; i < mine.end; ++i) arena.own[i] = word(0, i, round);
+      }
+      arena.own[4500] = word(world().rank(), 1, round);  // in none of them
+      transport->share(arena, ranges);
+      std::size_t wrong = arena.own[4500] != word(world().rank(), 1, round);
+      for (const WordRange range : ranges)
+        for (std::size_t i = range.begin; i < range.end; ++i) wrong += arena.own[i] != word(0, i, round);
       CHECK(wrong == 0);
       transport->combine({}, {});
     }

@@ -111,7 +111,7 @@ class BadMemory : public Transport {
     inner_->finish();
     if (armed_ && armed_->after) damage_now();
   }
-  void share(const Arena& arena) override { inner_->share(arena); }
+  void share(const Arena& arena, std::span<const WordRange> ranges) override { inner_->share(arena, ranges); }
   void combine(std::span<std::uint32_t> sums, std::span<std::uint32_t> maxima) override {
     inner_->combine(sums, maxima);
   }
@@ -162,7 +162,7 @@ struct Run {
   int spares;  ///< of the ranks: the last ones run no micro-batches
 
   explicit Run(const Way& way, const std::string& compression = "none", Communicator& group = world(),
-               int ranks_without = 0)
+               int ranks_without = 0, bool scatter = false)
       : comm(group),
         backend(backend_of(way)),
         transport(way.algorithm, *backend, comm),
@@ -177,7 +177,7 @@ struct Run {
     options.bucket_bytes = 4096;
     options.compression = compression;
     options.lanes = kLanes;
-    exchange = make_exchange(options, *backend, comm, transport, store, kMicroBatches, spares);
+    exchange = make_exchange(options, *backend, comm, transport, store, kMicroBatches, spares, scatter);
   }
 
   float gradient(std::int64_t micro_batch, std::int64_t place) const {
@@ -271,6 +271,29 @@ TEST_CASE("a rank without micro-batches adds zeros") {
         ++run.now, ++all.now;
       }
     }
+}
+
+TEST_CASE("ranks that need a part of the sums have it, and the squares of all") {
+  for (const Way& way : ways()) {
+    INFO(way.algorithm);
+    Run run(way, "none", world(), 0, true), all(way);
+    CHECK(run.exchange->scattered.empty() == run.transport.hands_on());
+    CHECK(run.step().verdict == Verdict::redo);
+    CHECK(all.step().verdict == Verdict::redo);
+    for (int step = 0; step < 3; ++step) {
+      CHECK(run.step().verdict == Verdict::commit);
+      CHECK(all.step().verdict == Verdict::commit);
+      const std::vector<std::uint32_t> part = run.sums(), whole = all.sums();
+      for (const WordRange range : run.exchange->scattered) {
+        const WordRange mine = slice_of(range, world().rank(), world().size());
+        CHECK(std::equal(part.begin() + static_cast<std::ptrdiff_t>(mine.begin),
+                         part.begin() + static_cast<std::ptrdiff_t>(mine.end),
+                         whole.begin() + static_cast<std::ptrdiff_t>(mine.begin)));
+      }
+      CHECK(run.exchange->block_squares() == all.exchange->block_squares());
+      ++run.now, ++all.now;
+    }
+  }
 }
 
 TEST_CASE("wrong sums are noticed by every rank, and computing again mends them") {

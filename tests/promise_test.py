@@ -59,7 +59,7 @@ class Promise(RondoTest):
 
     def test_sharded_optimizer(self):
         """Who updates which weights does not show, nor in a checkpoint from which another number of ranks goes on."""
-        sets = {"checkpoint.every_steps": 20}
+        sets = {"checkpoint.every_steps": 20, "optimizer.clip_norm": 0.05}  # which takes the norm of all gradients
         ways = [(None, sets)] + [(ranks, sets | {"optimizer.sharded": sharded, "exchange.algorithm": algorithm})
                                  for ranks in (2, 3, 4) for sharded, algorithm in
                                  ((True, "shared"), (False, "shared"), (True, "ring"), (True, "mpi"))]

@@ -216,6 +216,7 @@ TEST_CASE("sums over ranks touch their slice of every rank and nothing else") {
           for (const float g : gradients.back()) exact.back().push_back(std::bit_cast<std::uint32_t>(g));
         }
         ints = floats = quantised = before;
+        std::vector<Words> few_ints = before, few_floats = before, few_quantised = before;
         std::vector<Words> want_ints = before, want_floats = before, want_quantised = before,
                            want_exact = exact;
         std::uint32_t largest = 0;
@@ -243,13 +244,27 @@ TEST_CASE("sums over ranks touch their slice of every rank and nothing else") {
         };
         std::vector<const float*> from;
         for (const Floats& g : gradients) from.push_back(g.data());
-        table->sum_all_i32(peers(ints).data(), ranks, begin, end);
-        table->sum_all_f32(peers(floats).data(), ranks, begin, end);
+        table->sum_i32(peers(ints).data(), ranks, begin, end, kEveryRank);
+        table->sum_f32(peers(floats).data(), ranks, begin, end, kEveryRank);
         const std::uint32_t found =
-            table->quantise_sum(peers(quantised).data(), from.data(), ranks, begin, end, 0x1p18f);
+            table->quantise_sum(peers(quantised).data(), from.data(), ranks, begin, end, 0x1p18f, kEveryRank);
         const std::uint32_t largest_too =
             table->exact_sum_all(peers(exact).data(), ranks, begin, end, 0x1p18f, 0x1p-18f);
+        const int only = static_cast<int>(n) % ranks;
+        table->sum_i32(peers(few_ints).data(), ranks, begin, end, only);
+        table->sum_f32(peers(few_floats).data(), ranks, begin, end, only);
+        const std::uint32_t found_too =
+            table->quantise_sum(peers(few_quantised).data(), from.data(), ranks, begin, end, 0x1p18f, only);
+        const auto few = [&](std::vector<Words> all, const std::vector<Words>& untouched) {
+          for (int r = 0; r < ranks; ++r)
+            if (r != only) all[static_cast<std::size_t>(r)] = untouched[static_cast<std::size_t>(r)];
+          return all;
+        };
         CAPTURE(table->name, ranks, n);
+        CHECK(few_ints == few(want_ints, before));
+        CHECK(few_floats == few(want_floats, before));
+        CHECK(few_quantised == few(want_quantised, before));
+        CHECK(found_too == largest);
         CHECK(exact == want_exact);
         CHECK(largest_too == largest);
         CHECK(ints == want_ints);

@@ -43,7 +43,7 @@ struct Contender {
   void sum(Communicator& comm, SumType type, std::size_t n, const std::uint32_t* from) {
     if (name == kPrivate) {
       const WordRange slice = slice_of({0, n}, comm.rank(), comm.size());
-      return simd().sum_all_f32(pages.data(), comm.size(), slice.begin, slice.end);
+      return simd().sum_f32(pages.data(), comm.size(), slice.begin, slice.end, kEveryRank);
     }
     if (transport == nullptr) return mpi_all_reduce(comm, from, {words(), n}, type);
     if (from != words()) backend.copy(words(), from, n * sizeof(std::uint32_t));

@@ -78,11 +78,13 @@ void MessageTransport::drive(const std::function<Advance()>& advance, const SumA
   }
 }
 
-void MessageTransport::share(const Arena& arena) {
+void MessageTransport::share(const Arena& arena, std::span<const WordRange> ranges) {
   RONDO_CHECK(jobs_.empty(), "share() while a reduction is pending");
   if (comm_.size() == 1) return;
-  const SumJob whole{arena.own.data(), arena.own.size(), SumType::int32};
-  drive([&] { return in_order_.gather(whole); }, in_order_);
+  for (const WordRange range : ranges) {
+    const SumJob job{arena.own.data() + range.begin, range.size(), SumType::int32};
+    drive([&] { return in_order_.gather(job); }, in_order_);
+  }
 }
 
 void MessageTransport::combine(std::span<std::uint32_t> sums, std::span<std::uint32_t> maxima) {

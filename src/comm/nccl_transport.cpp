@@ -111,15 +111,16 @@ void NcclTransport::queue(std::string what, const std::function<ncclResult_t()>&
   cuda(cudaEventRecord(done_, stream_), "recording an event");
 }
 
-void NcclTransport::share(const Arena& arena) {
+void NcclTransport::share(const Arena& arena, std::span<const WordRange> ranges) {
   RONDO_CHECK(pending_.empty(), "share() while a reduction is pending");
-  for (int r = 0; r < comm_.size(); ++r) {
-    const WordRange slice = slice_of({0, arena.own.size()}, r, comm_.size());
-    std::uint32_t* const data = arena.own.data() + slice.begin;
-    if (slice.size() == 0) continue;
-    queue(fmt::format("the broadcast of words [{}, {}) of arena {}", slice.begin, slice.end, arena.id),
-          [&] { return ncclBroadcast(data, data, slice.size(), ncclInt32, r, nccl_, stream_); });
-  }
+  for (const WordRange range : ranges)
+    for (int r = 0; r < comm_.size(); ++r) {
+      const WordRange slice = slice_of(range, r, comm_.size());
+      std::uint32_t* const data = arena.own.data() + slice.begin;
+      if (slice.size() == 0) continue;
+      queue(fmt::format("the broadcast of words [{}, {}) of arena {}", slice.begin, slice.end, arena.id),
+            [&] { return ncclBroadcast(data, data, slice.size(), ncclInt32, r, nccl_, stream_); });
+    }
   finish();
 }
 

@@ -34,7 +34,7 @@ class NcclTransport final : public Transport {
   void start(WordRange range, SliceWork work) override;
   bool progress() override;
   void finish() override;
-  void share(const Arena& arena) override;
+  void share(const Arena& arena, std::span<const WordRange> ranges) override;
   /// By MPI: these few words are on the host.
   void combine(std::span<std::uint32_t> sums, std::span<std::uint32_t> maxima) override;
 

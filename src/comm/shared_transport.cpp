@@ -72,8 +72,8 @@ void SharedTransport::run(const Job& job) {
   if (job.work) {
     job.work(slice);
   } else {
-    const auto sum_all = job.type == SumType::int32 ? simd().sum_all_i32 : simd().sum_all_f32;
-    sum_all(peers_[job.arena].data(), size_, slice.begin, slice.end);
+    const auto sum = job.type == SumType::int32 ? simd().sum_i32 : simd().sum_f32;
+    sum(peers_[job.arena].data(), size_, slice.begin, slice.end, kEveryRank);
   }
 }
 
@@ -92,15 +92,16 @@ void SharedTransport::meet() {
   boards_.wait_for(&Boards::Board::rounds, rounds_, "join the end of a step");
 }
 
-void SharedTransport::share(const Arena& arena) {
+void SharedTransport::share(const Arena& arena, std::span<const WordRange> ranges) {
   RONDO_CHECK(started_ == reduced_, "share() while a reduction is pending");
   meet();
-  for (int r = 0; r < size_; ++r) {
-    const WordRange slice = slice_of({0, arena.own.size()}, r, size_);
-    if (r != rank_)
-      std::memcpy(arena.own.data() + slice.begin, arena.peers[r] + slice.begin,
-                  slice.size() * sizeof(std::uint32_t));
-  }
+  for (const WordRange range : ranges)
+    for (int r = 0; r < size_; ++r) {
+      const WordRange slice = slice_of(range, r, size_);
+      if (r != rank_)
+        std::memcpy(arena.own.data() + slice.begin, arena.peers[r] + slice.begin,
+                    slice.size() * sizeof(std::uint32_t));
+    }
 }
 
 // Two places alternate: a rank that writes round n + 2 has seen all ranks in round n + 1, so nobody reads

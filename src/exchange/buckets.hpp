@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <vector>
 
 #include "rondo/comm/transport.hpp"
 #include "rondo/core/phase.hpp"
@@ -15,6 +16,13 @@ class Buckets {
       : values_(values), size_(std::max<std::int64_t>(1, bucket_bytes / 4 / kBlock) * kBlock) {}
 
   void begin() { sent_ = 0; }
+  std::vector<WordRange> all() const {
+    std::vector<WordRange> ranges;
+    for (std::int64_t at = 0; at < values_; at += size_)
+      ranges.push_back(
+          {static_cast<std::size_t>(at), static_cast<std::size_t>(std::min(at + size_, values_))});
+    return ranges;
+  }
   std::int64_t bucket_of(std::int64_t block) const { return block * kBlock / size_; }
   /// Calls start(range) for every bucket that lies before `end` and has not been started.
   template <class Start>

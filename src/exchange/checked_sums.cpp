@@ -2,20 +2,19 @@
 
 #include <algorithm>
 
-#include "rondo/device/simd.hpp"
-
 namespace rondo {
 
 namespace {
 constexpr std::uint32_t kFaultBlocks = 1u << 20;
 }
 
-CheckedSums::CheckedSums(Backend& backend, Transport& transport, Arena sums, const Communicator& comm)
+CheckedSums::CheckedSums(Backend& backend, Transport& transport, Arena sums, const Communicator& comm, int to)
     : backend_(backend),
       transport_(transport),
       sums_(std::move(sums)),
       checksums_(transport.allocate(sums_.own.size() / kSliceWords)),
       rank_(comm.rank()),
+      to_(to),
       alone_(comm.size() == 1 && !shares_memory()),
       checksums_of_sums_(backend, checksums_.own.size()) {}
 
@@ -34,7 +33,7 @@ void CheckedSums::start_checksums() {
 
 void CheckedSums::sum_and_verify(WordRange slice) {
   for (std::size_t at = slice.begin; at < slice.end; at += kSliceWords) {
-    simd().sum_all_i32(sums_.peers.data(), static_cast<int>(sums_.peers.size()), at, at + kSliceWords);
+    simd().sum_i32(sums_.peers.data(), static_cast<int>(sums_.peers.size()), at, at + kSliceWords, to_);
     std::uint32_t expected = 0;
     for (const std::uint32_t* checksums : checksums_.peers) expected += checksums[at / kSliceWords];
     if (expected % kChecksumPrime != simd().checksum(sums_.own.data() + at, kSliceWords))

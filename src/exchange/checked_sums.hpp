@@ -7,14 +7,17 @@
 
 #include "buckets.hpp"
 #include "rondo/device/array.hpp"
+#include "rondo/device/simd.hpp"
 #include "rondo/exchange/exchange.hpp"
 
 namespace rondo {
 
 class CheckedSums {
  public:
-  /// `sums`: whole blocks of kSliceWords. Collective: allocates.
-  CheckedSums(Backend& backend, Transport& transport, Arena sums, const Communicator& comm);
+  /// `sums`: whole blocks of kSliceWords. `to`: the rank that gets the sums of its slices alone (this one),
+  /// or kEveryRank. Collective: allocates.
+  CheckedSums(Backend& backend, Transport& transport, Arena sums, const Communicator& comm,
+              int to = kEveryRank);
 
   /// One a block, from `block` on, of this rank's part: to be filled before the block's bucket starts; null
   /// where nobody looks. No part or sum of a block may overflow an int32.
@@ -39,7 +42,7 @@ class CheckedSums {
   Backend& backend_;
   Transport& transport_;
   Arena sums_, checksums_;
-  int rank_;
+  int rank_, to_;
   bool alone_;  // the sum of one rank is there already, and does not travel
   DeviceArray<std::uint32_t> checksums_of_sums_;
   std::uint32_t fault_ = 0;  // found by this rank in this pass

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstring>
 
+#include "block_squares.hpp"
 #include "buckets.hpp"
 #include "checked_sums.hpp"
 #include "codec.hpp"
@@ -114,10 +115,7 @@ class Compressed : public Exchange {
     return {sum_.data(), nullptr, block_scale_.data()};
   }
 
-  std::vector<double> block_squares() override {
-    backend_.block_squares(gradient(1), static_cast<std::int64_t>(squares_.size()), squares_.data());
-    return squares_.get();
-  }
+  std::vector<double> block_squares() override { return squares_.of(gradient(1)); }
 
   void collect() override {
     std::vector<std::uint64_t> owners(lanes_.size());
@@ -201,7 +199,7 @@ class Compressed : public Exchange {
   Tail tail_;
   DeviceArray<float> sum_;
   DeviceArray<float> block_scale_;
-  DeviceArray<double> squares_;
+  BlockSquares squares_;
   std::size_t first_ = 0, last_ = 0;  // of this rank's lanes: the first, and the one in work
   std::int64_t encoded_ = 0;          // blocks of it
 };

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <optional>
 
+#include "block_squares.hpp"
 #include "buckets.hpp"
 #include "checked_sums.hpp"
 #include "rondo/core/clock.hpp"
@@ -35,8 +36,9 @@ std::vector<BlockSpan> tensors_of(const ParameterStore& store) {
 class Exact : public Exchange {
  public:
   Exact(const ExchangeOptions& options, Backend& backend, Communicator& comm, Transport& transport,
-        ParameterStore& store, std::int64_t micro_batches, bool spares)
+        ParameterStore& store, std::int64_t micro_batches, bool spares, bool scatter)
       : backend_(backend),
+        comm_(comm),
         transport_(transport),
         store_(store),
         sums_(transport.allocate(static_cast<std::size_t>(store.values()))),
@@ -48,9 +50,10 @@ class Exact : public Exchange {
         squares_(backend, blocks()),
         scales_(backend, blocks()),
         maxima_(backend, blocks()) {
+    if (scatter && !sums_.peers.empty()) scattered = buckets_.all();
     if (!fused_) {
       layer_ = backend.allocate(static_cast<std::size_t>(store.largest_layer()) * sizeof(real));
-      checked_.emplace(backend, transport, sums_, comm);
+      checked_.emplace(backend, transport, sums_, comm, to());
     }
     if (fixed_.bits_left() < 16)
       warn(
@@ -122,13 +125,14 @@ class Exact : public Exchange {
   }
 
   std::vector<double> block_squares() override {
-    backend_.block_squares(gradient(1), fixed_.blocks(), squares_.data());
-    return squares_.get();
+    return scattered.empty() ? squares_.of(gradient(1))
+                             : squares_.of(gradient(1), scattered, comm_, transport_);
   }
 
   void visit(StateVisitor& visitor) override { fixed_.visit(visitor); }
 
  private:
+  int to() const { return scattered.empty() ? kEveryRank : comm_.rank(); }
   std::size_t blocks() const { return sums_.own.size() / static_cast<std::size_t>(kBlock); }
 
   void next_micro_batch() {
@@ -159,7 +163,7 @@ class Exact : public Exchange {
       const std::size_t b = at / kSliceWords;
       tail_.maxima()[b] =
           simd().quantise_sum(sums_.peers.data(), from_.data(), static_cast<int>(from_.size()), at,
-                              at + kSliceWords, fixed_.scales()[b]);
+                              at + kSliceWords, fixed_.scales()[b], to());
     }
   }
 
@@ -177,6 +181,7 @@ class Exact : public Exchange {
   }
 
   Backend& backend_;
+  Communicator& comm_;
   Transport& transport_;
   ParameterStore& store_;
   Arena sums_;  // fused: also the gradients, each block's sum takes their place
@@ -189,7 +194,7 @@ class Exact : public Exchange {
   std::vector<const float*> from_;
   std::vector<float> inverse_;
   DeviceArray<float> block_scale_;
-  DeviceArray<double> squares_;
+  BlockSquares squares_;
   DeviceArray<float> scales_;  // these two: not where fused
   DeviceArray<std::uint32_t> maxima_;
   std::int64_t converted_ = 0;  // of the current micro-batch
@@ -199,8 +204,8 @@ class Exact : public Exchange {
 
 std::unique_ptr<Exchange> make_exact_exchange(const ExchangeOptions& options, Backend& backend,
                                               Communicator& comm, Transport& transport, ParameterStore& store,
-                                              std::int64_t micro_batches, bool spares) {
-  return std::make_unique<Exact>(options, backend, comm, transport, store, micro_batches, spares);
+                                              std::int64_t micro_batches, bool spares, bool scatter) {
+  return std::make_unique<Exact>(options, backend, comm, transport, store, micro_batches, spares, scatter);
 }
 
 }  // namespace rondo

@@ -41,7 +41,7 @@ std::int64_t lanes_of(const ExchangeOptions& options, std::int64_t micro_batches
 
 std::unique_ptr<Exchange> make_exchange(const ExchangeOptions& options, Backend& backend, Communicator& comm,
                                         Transport& transport, ParameterStore& store,
-                                        std::int64_t micro_batches, std::int64_t spares) {
+                                        std::int64_t micro_batches, std::int64_t spares, bool scatter) {
   if (options.compression != "none" && spares > 0)
     input_error("recovery.spares = {} needs exchange.compression = \"none\", not \"{}\"", spares,
                 options.compression);
@@ -49,9 +49,10 @@ std::unique_ptr<Exchange> make_exchange(const ExchangeOptions& options, Backend&
   if (options.compression != "none")
     exchange = make_compressed_exchange(options, backend, comm, transport, store, micro_batches);
   else if (options.arithmetic == "exact")
-    exchange = make_exact_exchange(options, backend, comm, transport, store, micro_batches, spares > 0);
+    exchange =
+        make_exact_exchange(options, backend, comm, transport, store, micro_batches, spares > 0, scatter);
   else
-    exchange = make_float32_exchange(options, backend, comm, transport, store, micro_batches);
+    exchange = make_float32_exchange(options, backend, comm, transport, store, micro_batches, scatter);
   store.attach_gradients(exchange->gradients());
   return exchange;
 }

@@ -2,11 +2,13 @@
 #include <algorithm>
 #include <cmath>
 
+#include "block_squares.hpp"
 #include "buckets.hpp"
 #include "exact.hpp"
 #include "rondo/core/clock.hpp"
 #include "rondo/core/trace.hpp"
 #include "rondo/device/array.hpp"
+#include "rondo/device/simd.hpp"
 #include "tail.hpp"
 
 namespace rondo {
@@ -15,14 +17,17 @@ namespace {
 class Float32 : public Exchange {
  public:
   Float32(const ExchangeOptions& options, Backend& backend, Communicator& comm, Transport& transport,
-          ParameterStore& store, std::int64_t micro_batches)
+          ParameterStore& store, std::int64_t micro_batches, bool scatter)
       : backend_(backend),
+        comm_(comm),
         transport_(transport),
         gradients_(transport.allocate(static_cast<std::size_t>(store.values()))),
         buckets_(store.values(), options.bucket_bytes),
         tail_(0, micro_batches, comm),
         block_scale_(backend, static_cast<std::size_t>(store.blocks())),
-        squares_(backend, block_scale_.size()) {}
+        squares_(backend, block_scale_.size()) {
+    if (scatter && !gradients_.peers.empty()) scattered = buckets_.all();
+  }
 
   std::string name() const override { return "float32"; }
   real* gradients() override { return reinterpret_cast<real*>(gradients_.own.data()); }
@@ -36,7 +41,7 @@ class Float32 : public Exchange {
   void ready(std::int64_t end, std::int64_t index, std::int64_t count) override {
     if (index + 1 != count) return;
     const double start = now_s();
-    buckets_.ready(end, [&](WordRange bucket) { transport_.start(gradients_, bucket, SumType::float32); });
+    buckets_.ready(end, [&](WordRange bucket) { send(bucket); });
     transport_.progress();
     const double stop = now_s();
     times.hidden_s += stop - start;
@@ -64,28 +69,37 @@ class Float32 : public Exchange {
   }
 
   std::vector<double> block_squares() override {
-    backend_.block_squares(gradient(1), static_cast<std::int64_t>(squares_.size()), squares_.data());
-    return squares_.get();
+    return scattered.empty() ? squares_.of(gradient(1))
+                             : squares_.of(gradient(1), scattered, comm_, transport_);
   }
 
   void visit(StateVisitor&) override {}
 
  private:
+  void send(WordRange bucket) {
+    if (scattered.empty()) return transport_.start(gradients_, bucket, SumType::float32);
+    transport_.start(bucket, [this](WordRange slice) {
+      simd().sum_f32(gradients_.peers.data(), comm_.size(), slice.begin, slice.end, comm_.rank());
+    });
+  }
+
   Backend& backend_;
+  Communicator& comm_;
   Transport& transport_;
   Arena gradients_;
   Buckets buckets_;
   Tail tail_;
   DeviceArray<float> block_scale_;
-  DeviceArray<double> squares_;
+  BlockSquares squares_;
 };
 
 }  // namespace
 
 std::unique_ptr<Exchange> make_float32_exchange(const ExchangeOptions& options, Backend& backend,
                                                 Communicator& comm, Transport& transport,
-                                                ParameterStore& store, std::int64_t micro_batches) {
-  return std::make_unique<Float32>(options, backend, comm, transport, store, micro_batches);
+                                                ParameterStore& store, std::int64_t micro_batches,
+                                                bool scatter) {
+  return std::make_unique<Float32>(options, backend, comm, transport, store, micro_batches, scatter);
 }
 
 }  // namespace rondo

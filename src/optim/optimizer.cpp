@@ -123,16 +123,13 @@ std::unique_ptr<Buffer> Optimizer::arena() {
 }
 
 void Optimizer::update(GradientView gradient, BlockSpan blocks, std::int64_t step, double rate) {
-  const std::int64_t at = blocks.begin * kBlock;
-  if (gradient.values != nullptr) gradient.values += at;
-  if (gradient.fixed != nullptr) gradient.fixed += at;
-  gradient.block_scale += blocks.begin;
-  apply(gradient, blocks, step, rate);
+  apply(gradient.from(blocks.begin), blocks, step, rate);
   store_.touch();
   if (average_ == nullptr) return;
   // Early on the plain mean of all weights so far is the better average, so decay grows up to its value.
   const double t = static_cast<double>(step) + 1;
   const double decay = std::min(options_.average_decay, t / (t + 10));
+  const std::int64_t at = blocks.begin * kBlock;
   backend_.average(data(*average_) + at, store_.arena() + at, blocks.count() * kBlock,
                    static_cast<float>(decay));
 }

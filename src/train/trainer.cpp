@@ -80,31 +80,24 @@ bool Trainer::recovers() const {
   return comm_.recovers() && backend_.reads_host_memory() && config_.exchange.compression == "none";
 }
 
-// What this rank updates from now on. Returns where weights have to lie for that; null: anywhere.
+// Deals the optimizer's work to the ranks that there are. Returns where weights have to lie for that; null:
+// anywhere.
 real* Trainer::divide() {
-  const ParameterStore& store = model_.store();
   weights_ = {};
+  shares_.clear();
   mirrors_.reset();
-  my_blocks_ = {{0, store.blocks()}};
   if (!shards(config_.optimizer.sharded, *transport_, comm_.size(), recovers())) return nullptr;
-  const auto values = static_cast<std::size_t>(store.values());
-  const auto blocks_of = [&](int slice) {
-    const WordRange words = slice_of({0, values}, slice, comm_.size());
-    return BlockSpan{static_cast<std::int64_t>(words.begin) / kBlock,
-                     static_cast<std::int64_t>(words.end) / kBlock};
-  };
-  my_blocks_ = {blocks_of(comm_.rank())};
-  if (recovers()) {
-    mirrors_.emplace(roster_);
-    my_blocks_.push_back(blocks_of(mirrors_->mirrored(comm_.rank())));
-  }
-  weights_ = transport_->allocate(values);
+  if (recovers()) mirrors_.emplace(roster_);
+  weights_ = transport_->allocate(static_cast<std::size_t>(model_.store().values()));
   return reinterpret_cast<real*>(weights_.own.data());
 }
 
 void Trainer::join() {
   exchange_ = make_exchange(config_.exchange, backend_, comm_, *transport_, model_.store(),
-                            config_.train.micro_batches, roster_.size() - roster_.active());
+                            config_.train.micro_batches, roster_.size() - roster_.active(),
+                            sharded() && !mirrors_);  // a mirror needs the sums of two slices
+  if (sharded()) shares_ = exchange_->scattered;
+  if (sharded() && shares_.empty()) shares_ = {{0, weights_.own.size()}};
 }
 
 // Every survivor has the same state of the exchange: it follows from what the votes have let pass.
@@ -264,14 +257,19 @@ StepResult Trainer::step(const StepData& data, const StepData* ahead, std::uint3
   }
   result.rate = scheduled_rate(config_.optimizer, steps_done_, config_.train.max_steps);
   const GradientView gradient = exchange_->gradient(factor * unscale);
-  for (const BlockSpan blocks : my_blocks_) optimizer_->update(gradient, blocks, steps_done_, result.rate);
+  const auto update = [&](int rank) {
+    for (const BlockSpan blocks : blocks_of_rank(rank))
+      optimizer_->update(gradient, blocks, steps_done_, result.rate);
+  };
+  update(comm_.rank());
+  if (mirrors_) update(mirrors_->mirrored(comm_.rank()));
   whole_ = !sharded();
   loss_scale_.passed();
   ++steps_done_;
   const double updated = now_s();
   enter(Phase::sharing);
   if (sharded()) try {
-      transport_->share(weights_);
+      transport_->share(weights_, shares_);
     } catch (const RankLost& loss) {
       loss_ = loss;
     }
@@ -352,14 +350,12 @@ void Trainer::collect(real* arena) {
   gather(arena, owners);
 }
 
-// Brings an arena up to date on every rank: rank holders[s] has slice s of it.
+// Brings an arena up to date on every rank: rank holders[s] has slice s of each share.
 void Trainer::gather(real* arena, std::span<const int> holders) {
   const Phase phase = Position::of(position_word()).phase;
   const auto slices = static_cast<int>(holders.size());
   std::vector<real> piece;
-  for (int s = 0; s < slices; ++s) {
-    const int holder = holders[static_cast<std::size_t>(s)];
-    const WordRange slice = slice_of({0, static_cast<std::size_t>(model_.store().values())}, s, slices);
+  const auto give = [&](WordRange slice, int holder) {
     for (std::size_t at = slice.begin; at < slice.end; at += piece.size()) {
       enter(phase);
       piece.resize(std::min(kPiece, slice.end - at));
@@ -368,7 +364,16 @@ void Trainer::gather(real* arena, std::span<const int> holders) {
       comm_.broadcast(std::as_writable_bytes(std::span(piece)), holder);
       if (holder != comm_.rank()) backend_.copy_in(arena + at, piece.data(), bytes);
     }
-  }
+  };
+  for (const WordRange share : shares_)
+    for (int s = 0; s < slices; ++s) give(slice_of(share, s, slices), holders[static_cast<std::size_t>(s)]);
+}
+
+std::vector<BlockSpan> Trainer::blocks_of_rank(int rank) const {
+  if (!sharded()) return {{0, model_.store().blocks()}};
+  std::vector<BlockSpan> slices;
+  for (const WordRange range : shares_) slices.push_back(blocks_of(slice_of(range, rank, comm_.size())));
+  return slices;
 }
 
 void Trainer::visit(StateVisitor& visitor) {

@@ -64,10 +64,10 @@ class Transport {
   /// Waits until nothing is pending. Throws Error on a dead peer or after the deadline.
   virtual void finish() = 0;
 
-  /// Gives every rank the slices that the others own of a whole arena (slice_of): an all-gather in place.
-  /// Waits; nothing else may be pending. Owners may write again once all ranks have joined the next
+  /// Gives every rank the slices (slice_of) that the others own of ranges of an arena: an all-gather in
+  /// place. Waits; nothing else may be pending. Owners may write again once all ranks have joined the next
   /// combine().
-  virtual void share(const Arena& arena) = 0;
+  virtual void share(const Arena& arena, std::span<const WordRange> ranges) = 0;
   /// The tail of a step, small: sums `sums` mod 2^32 and takes the maximum of `maxima`, both in place on
   /// every rank. Sizes are the same on every rank. Waits; nothing else may be pending.
   virtual void combine(std::span<std::uint32_t> sums, std::span<std::uint32_t> maxima) = 0;

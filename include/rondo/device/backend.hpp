@@ -40,6 +40,12 @@ struct GradientView {
   const real* values = nullptr;
   const std::uint32_t* fixed = nullptr;
   const float* block_scale = nullptr;
+
+  /// The same from a block on.
+  GradientView from(std::int64_t block) const {
+    return {values == nullptr ? nullptr : values + block * kBlock,
+            fixed == nullptr ? nullptr : fixed + block * kBlock, block_scale + block};
+  }
 };
 
 class Backend {

@@ -20,6 +20,9 @@ struct AdamWStep {
   float correction1, correction2;  ///< 1 / (1 - beta^t)
 };
 
+/// For sums over ranks that go to all of them.
+inline constexpr int kEveryRank = -1;
+
 struct Simd {
   const char* name;  ///< "baseline", "avx2", "avx512"
 
@@ -27,17 +30,18 @@ struct Simd {
   /// y += x mod 2^32
   void (*add_i32)(std::uint32_t* y, const std::uint32_t* x, std::size_t n);
   void (*add_f32)(float* y, const float* x, std::size_t n);
-  /// For i in [begin, end): the sum over ranks r of peers[r][i] goes to every peers[r][i].
-  void (*sum_all_i32)(std::uint32_t* const* peers, int ranks, std::size_t begin, std::size_t end);
-  void (*sum_all_f32)(std::uint32_t* const* peers, int ranks, std::size_t begin, std::size_t end);
+  /// For i in [begin, end): the sum over ranks r of peers[r][i] goes to peers[only][i], or to every
+  /// peers[r][i] where `only` is kEveryRank.
+  void (*sum_i32)(std::uint32_t* const* peers, int ranks, std::size_t begin, std::size_t end, int only);
+  void (*sum_f32)(std::uint32_t* const* peers, int ranks, std::size_t begin, std::size_t end, int only);
   /// q (+)= rint(g * scale), saturating; returns the largest bit pattern of |g| (NaN > Inf > numbers).
   std::uint32_t (*quantise)(std::uint32_t* q, const float* g, std::size_t n, float scale, bool add);
-  /// For i in [begin, end): the sum over ranks r of rint(from[r][i] * scale) goes to every to[r][i], which
-  /// may be the same memory as from[r][i]. Returns the largest bit pattern of |from[r][i]|.
+  /// For i in [begin, end): the sum over ranks r of rint(from[r][i] * scale) goes to to[only][i], or every
+  /// to[r][i], which may be the same memory as from[r][i]. Returns the largest bit pattern of |from[r][i]|.
   std::uint32_t (*quantise_sum)(std::uint32_t* const* to, const float* const* from, int ranks,
-                                std::size_t begin, std::size_t end, float scale);
-  /// As sum_all_f32, but exact: the sum over ranks of rint(peers[r][i] * scale), times `inverse`. Returns the
-  /// largest bit pattern of |peers[r][i]|.
+                                std::size_t begin, std::size_t end, float scale, int only);
+  /// As sum_f32 for every rank, but exact: the sum over ranks of rint(peers[r][i] * scale), times `inverse`.
+  /// Returns the largest bit pattern of |peers[r][i]|.
   std::uint32_t (*exact_sum_all)(std::uint32_t* const* peers, int ranks, std::size_t begin, std::size_t end,
                                  float scale, float inverse);
   /// The checksum of q as kChecksumPrime says. n <= 2^20.

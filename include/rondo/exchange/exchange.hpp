@@ -65,6 +65,12 @@ struct StepOutcome {
   Corruption corruption = {};  ///< after `corrupt`
 };
 
+/// Of words that are cut at blocks.
+inline BlockSpan blocks_of(WordRange words) {
+  static_assert(kSliceWords == kBlock);
+  return {static_cast<std::int64_t>(words.begin) / kBlock, static_cast<std::int64_t>(words.end) / kBlock};
+}
+
 class Exchange {
  public:
   virtual ~Exchange() = default;
@@ -82,9 +88,11 @@ class Exchange {
   virtual void idle() = 0;
   virtual StepOutcome finish(const StepReport& mine) = 0;
 
-  /// The summed gradients, times `factor`, after a commit and until begin().
+  /// The summed gradients, times `factor`, after a commit and until begin(): all of them, or, where
+  /// `scattered` is not empty, those of this rank's slice (slice_of) of each of these ranges.
   virtual GradientView gradient(double factor) = 0;
-  /// Sum of squares of every block of the summed gradients.
+  std::vector<WordRange> scattered;
+  /// Sum of squares of every block of the summed gradients. Collective.
   virtual std::vector<double> block_squares() = 0;
   /// Brings this rank up to date with what belongs to other ranks' lanes. Collective; before visit() saves
   /// and before lanes change hands.
@@ -100,9 +108,11 @@ class Exchange {
 };
 
 /// `micro_batches`: of the global batch. `spares`: how many ranks may run none of them; InputError where the
-/// exchange needs every rank. Attaches gradient memory to the store.
+/// exchange needs every rank. `scatter`: whether it is enough that each rank has a part of the sums (see
+/// Exchange::scattered), which costs less where ranks share memory. Attaches gradient memory to the store.
 std::unique_ptr<Exchange> make_exchange(const ExchangeOptions& options, Backend& backend, Communicator& comm,
                                         Transport& transport, ParameterStore& store,
-                                        std::int64_t micro_batches, std::int64_t spares = 0);
+                                        std::int64_t micro_batches, std::int64_t spares = 0,
+                                        bool scatter = false);
 
 }  // namespace rondo

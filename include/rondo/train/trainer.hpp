@@ -113,6 +113,7 @@ class Trainer {
   void note_phases(StepTimes& times);
   void collect_losses(const StepData& data, double scale, std::vector<double>& losses);
   Pass pass(bool training);
+  std::vector<BlockSpan> blocks_of_rank(int rank) const;            // its own
   std::vector<float> of_active(std::span<const float> each) const;  // of each rank, without spares
   std::vector<float> predict_piece(std::span<const float> inputs, std::int64_t rows);
 
@@ -133,11 +134,12 @@ class Trainer {
   DeviceArray<double> row_losses_;  // of this rank's micro-batches, at most all: [micro-batch, member, row]
   std::unique_ptr<Optimizer> optimizer_;
   std::unique_ptr<Transport> transport_;
-  Arena weights_;                     // sharded: the weights, where the transport can give them to all ranks
-  std::vector<BlockSpan> my_blocks_;  // what this rank updates: all, or its slice and the one that it mirrors
-  std::optional<Mirrors> mirrors_;    // sharded, where the job recovers
-  bool whole_ = true;                 // every rank has all of the state, not only its own slices
-  std::optional<RankLost> loss_;      // found after the update, to be thrown
+  Arena weights_;                  // sharded: the weights, where the transport can give them to all ranks
+  std::vector<WordRange> shares_;  // of which each rank updates its slice; empty where each updates all
+  std::optional<Mirrors>
+      mirrors_;        // sharded, where the job recovers: of the slices of one range, of everything
+  bool whole_ = true;  // every rank has all of the state, not only its own slices
+  std::optional<RankLost> loss_;  // found after the update, to be thrown
   std::unique_ptr<Exchange> exchange_;
   Snapshot kept_;  // the exchange's state, between the old exchange and the new one
   std::int64_t steps_done_ = 0;
