@@ -1,7 +1,7 @@
 """Chaos: ranks are killed, stopped, crashed, ended, hung or slowed at chosen moments of a run. Every trial must finish with
 the digest of a run to which nothing happened.
 
-    chaos_test.py [--in-job [--spares 0]] [--trials 8] [--seed 1] [--json]   # a table at the end; exit code 1 if any trial went wrong
+    chaos_test.py [--in-job [--spares 0] [--sharded]] [--trials 8] [--seed 1] [--json]   # a table at the end; exit code 1 if any trial went wrong
 
 `rondo launch` starts the job again; with --in-job, for Open MPI 5, survivors go on without the dead, some of them perhaps
 spares at first. Trials go round the
@@ -33,7 +33,7 @@ RUN = TINY | {"train.log_every": 200, "checkpoint.every_steps": EVERY, "train.ev
 
 
 class ByLaunch:
-    spares = 0
+    spares, sharded = 0, False
     ranks, steps, phases, deadline = 3, 1200, ["starting"] + PHASES, 90
 
     @staticmethod
@@ -62,7 +62,7 @@ class ByLaunch:
 
 
 class InJob:
-    spares = 0  # of the ranks
+    spares, sharded = 0, False  # spares: of the ranks
     ranks, steps, phases, deadline = 4, 600, PHASES, 40
 
     @staticmethod
@@ -79,11 +79,23 @@ class InJob:
         """Another rank: somewhere, or at the same step, or while the others recover from the first."""
         other = (rank + chance.randrange(1, InJob.ranks)) % InJob.ranks
         kind, how = chance.choice(FAULTS), chance.randrange(3)
+        if InJob.sharded and how != 0:
+            return InJob.second_of_slices(chance, first, rank, kind)
         if how == 0:
             return fault(chance, InJob, kind, chance.choice(InJob.phases), other)
         step = re.search(r"step=(\d+)", first)[1]
         phase = "recovery" if how == 1 else chance.choice(["loading", "forward", "backward", "exchange"])
         return f"rank={other},step={step},phase={phase_of(InJob, other, phase)},fault={kind}"
+
+    @staticmethod
+    def second_of_slices(chance, first, rank, kind):
+        """At the same step, but not the rank that has the same slices (two from here): to lose both loses the run."""
+        other, step = (rank + chance.choice([1, 3])) % InJob.ranks, int(re.search(r"step=(\d+)", first)[1])
+        phase = phase_of(InJob, other, chance.choice(["forward", "optimizer", "sharing", "recovery", "restoring"]))
+        entry = chance.randrange(1, 12) if phase == "restoring" else 1
+        if re.search("phase=(optimizer|sharing)", first) and phase in ("recovery", "restoring"):
+            step += 1  # which the others have begun when they miss the first
+        return f"rank={other},step={step},phase={phase},entry={entry},fault={kind}"
 
     @staticmethod
     def outages(trial, folder, attempts):
@@ -173,6 +185,7 @@ def main():
     parser.add_argument("--in-job", action="store_true", help="recovery in the job: mpirun --with-ft ulfm, no launch")
     parser.add_argument("--spares", type=int, default=0,
                         help=f"with --in-job: so many of the {InJob.ranks} ranks wait as spares (default: 0)")
+    parser.add_argument("--sharded", action="store_true", help="with --in-job: optimizer.sharded, with mirrors")
     parser.add_argument("--trials", type=int, default=8, help="how many (default: 8)")
     parser.add_argument("--seed", type=int, default=1, help="chooses what meets what (default: 1)")
     parser.add_argument("--json", action="store_true", help="JSON instead of the table")
@@ -180,10 +193,11 @@ def main():
     if options.in_job and not has_ulfm():
         sys.exit("this MPI has no fault tolerance: recovery in the job needs Open MPI 5")
     mode = InJob if options.in_job else ByLaunch
-    InJob.spares = options.spares
+    InJob.spares, InJob.sharded = options.spares, options.sharded
     home = Path(tempfile.mkdtemp(prefix="rondo-chaos-", dir="/tmp"))
     tempfile.tempdir = str(home)
-    config = write_config(home / "tiny.toml", RUN | {"train.max_steps": mode.steps, "recovery.spares": mode.spares})
+    config = write_config(home / "tiny.toml", RUN | {"train.max_steps": mode.steps, "recovery.spares": mode.spares,
+                                                   "optimizer.sharded": "true" if mode.sharded else "auto"})
     try:
         whole_run = run("train", config, "--run-dir", home / "whole", "--set", "recovery.spares=0")
         assert whole_run.code == 0, whole_run.text

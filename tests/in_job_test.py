@@ -82,12 +82,10 @@ class Deaths(InJobTest):
                 self.survive(algorithm, "rank=1,step=50,phase=backward,bucket=2,fault=kill;"
                                         "rank=2,step=99,phase=control_word,fault=kill", **{"exchange.algorithm": algorithm})
 
-    def test_with_settings_that_keep_a_rank_from_dying_alone(self):
-        """No share of the optimizer's state dies with a rank, and `auto` counts as what it resolves to."""
-        for setting, value in (("optimizer.sharded", "true"), ("exchange.compression", "auto")):
-            with self.subTest(setting):
-                chaos = "rank=1,step=50,phase=sharing,fault=kill;rank=0,step=99,phase=optimizer,fault=kill"
-                self.survive(setting, chaos, **{setting: value})
+    def test_a_choice_of_compression(self):
+        """`auto` counts as what it resolves to."""
+        chaos = "rank=1,step=50,phase=sharing,fault=kill;rank=0,step=99,phase=optimizer,fault=kill"
+        self.survive("run", chaos, **{"exchange.compression": "auto"})
 
     def test_before_the_first_step_it_is_an_error(self):
         result = self.train("run", ranks=3, mpirun=ULFM, env={"RONDO_CHAOS": "rank=1,step=0,phase=starting,fault=kill"})
@@ -122,6 +120,49 @@ class Spares(InJobTest):
         self.assertRegex(result.text, "2 rank\\(s\\) go on")
 
 
+class Mirrors(InJobTest):
+    """With a sharded optimizer on four ranks of one host 0 and 2 have the same slices, and 1 and 3."""
+
+    def survive(self, name, *deaths, **sets):
+        chaos = ";".join(f"rank={rank},step={step},phase={phase},fault=kill" for rank, step, phase in deaths)
+        result = super().survive(name, chaos, **{"optimizer.sharded": "true"} | sets)
+        self.assertIn("sharded optimizer with mirrors", result.text)
+        self.assertEqual(self.losses(name), [{"rank": rank, "times": 1} for rank in sorted(death[0] for death in deaths)])
+        return result
+
+    def test_a_rank_in_each_phase(self):
+        """Three deaths one after the other, each time with new slices and mirrors; the last rank has everything."""
+        self.survive("run1", (2, 37, "forward"), (0, 60, "optimizer"), (3, 100, "sharing"))
+        self.survive("run2", (1, 80, "checkpoint"), (3, 120, "evaluation,entry=3"), (0, 200, "checkpoint,entry=2"))
+
+    def test_the_step_of_a_death_in_sharing_counts_once(self):
+        """It has been applied, its line of the metrics and its checkpoint are still to come."""
+        self.survive("run", (1, 39, "sharing"), (0, 59, "sharing"))
+
+    def test_two_at_once(self):
+        self.survive("run", (0, 50, "optimizer"), (1, 50, "optimizer"))
+
+    def test_during_recovery(self):
+        """Whatever part of the slices has been given out: who has them stays the same until all have all."""
+        self.survive("run1", (1, 50, "backward"), (2, 50, "recovery"))
+        self.survive("run2", (1, 50, "sharing"), (0, 51, "restoring"))
+        self.survive("run3", (0, 50, "optimizer"), (3, 51, "restoring,entry=7"))
+
+    def test_by_messages(self):
+        self.survive("run", (1, 50, "sharing"), (0, 99, "optimizer"), **{"exchange.algorithm": "ring"})
+
+    def test_both_copies(self):
+        chaos = ";".join(f"rank={rank},step=100,phase=optimizer,fault=kill" for rank in (1, 3))
+        result = self.train("run", ranks=4, mpirun=ULFM, env={"RONDO_CHAOS": chaos}, sets={"optimizer.sharded": "true"})
+        self.assertNotEqual(result.code, 0, result.text)
+        [line] = result.errors
+        self.assertRegex(line, r"ranks 1 and 3 are lost, .* both copies of slices 1 and 3 \(of 4\).* --resume")
+        again = self.train("run", "--resume", ranks=4, mpirun=ULFM, sets={"optimizer.sharded": "true"})
+        self.assertEqual(again.code, 0, again.text)
+        self.assertIn("resumed from", again.text)
+        self.assertEqual(self.digest(self.folder / "run"), self.whole())
+
+
 class Hangs(InJobTest):
     def test_hung(self):
         self.survive("run", "rank=1,step=50,phase=exchange,fault=hang")
@@ -138,8 +179,8 @@ class Hangs(InJobTest):
 class Hosts(InJobTest):
     """Two namespaced hosts with two ranks each; mpirun and its daemons go on."""
 
-    def lose_host(self, name, chaos, **sets):
-        result = on_two_hosts(4, *ULFM, "-x", "RONDO_CHAOS", RONDO, "train", self.config, "--run-dir", self.folder / name,
+    def lose_host(self, name, chaos, *mpirun, **sets):
+        result = on_two_hosts(4, *ULFM, *mpirun, "-x", "RONDO_CHAOS", RONDO, "train", self.config, "--run-dir", self.folder / name,
                               *settings(sets), env={"RONDO_CHAOS": chaos}, timeout=60)
         if result.code == CANNOT:
             self.skipTest(result.text.strip())
@@ -155,6 +196,12 @@ class Hosts(InJobTest):
             with self.subTest(chaos):
                 text = self.lose_host(f"run{number}", chaos)
                 self.assertRegex(text, rf"rank {a} \(host.+; rank {b} \(host.+; 2 rank\(s\) go on; step done again after \d\.")
+
+    def test_mirrors_are_on_the_other_host(self):
+        """0 and 2 are on one host here; by their numbers alone they would mirror each other."""
+        chaos = ";".join(f"rank={rank},step=50,phase=optimizer,fault=kill" for rank in (0, 2))
+        text = self.lose_host("run", chaos, "--map-by", "node", **{"optimizer.sharded": "true"})
+        self.assertRegex(text, r"rank 0 \((\S+),.+; rank 2 \(\1,")
 
     def test_a_spare_of_the_other_host(self):
         text = self.lose_host("run", "rank=0,step=50,phase=exchange,fault=kill", **{"recovery.spares": 1})

@@ -57,6 +57,17 @@ void ParameterStore::allocate(Backend& backend, std::uint64_t seed, real* memory
   touch();
 }
 
+void ParameterStore::move(real* memory) {
+  if (memory == arena_ || (memory == nullptr && values_ != nullptr)) return;
+  const std::size_t bytes = static_cast<std::size_t>(total_) * sizeof(real);
+  std::unique_ptr<Buffer> own = memory == nullptr ? backend_->allocate(bytes) : nullptr;
+  real* const to = own != nullptr ? static_cast<real*>(own->data()) : memory;
+  backend_->copy(to, arena_, bytes);
+  values_ = std::move(own);
+  arena_ = to;
+  touch();
+}
+
 std::int64_t ParameterStore::parameter_count() const {
   std::int64_t count = 0;
   for (const Parameter& p : list_) count += p.size;

@@ -78,8 +78,10 @@ void OptimizerOptions::visit(Fields& f) {
   f.field("optimizer.warmup_steps", warmup_steps, {0}, bits, "steps of linear warm-up");
   f.field("optimizer.final_rate", final_rate, {0, 1}, bits, "share of the learning rate at the last step");
   f.field("optimizer.clip_norm", clip_norm, {0}, bits, "largest global gradient norm, 0 for no clipping");
-  f.field("optimizer.sharded", sharded, "auto|true|false", Effect::operational,
-          "each rank updates a share of the weights, all get them; auto: where ranks share memory");
+  f.field(
+      "optimizer.sharded", sharded, "auto|true|false", Effect::operational,
+      "each rank updates a share of the weights, all get them; auto: where ranks share memory and a death "
+      "ends the job; true, where the job recovers: shares have a mirror on another rank");
   f.field("optimizer.average_decay", average_decay, {0, 0.999999}, bits,
           "decay of averaged weights, 0 for none");
 }

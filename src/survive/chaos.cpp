@@ -21,7 +21,7 @@ namespace rondo {
 namespace {
 
 struct Fault {
-  int rank = -1, bucket = 0, attempt = 0;
+  int rank = -1, bucket = 0, entry = 1, attempt = 0;
   std::int64_t step = -1;
   Phase phase = Phase::starting;
   std::string kind, array;
@@ -63,7 +63,8 @@ void at_entry() {
   const Position at = Position::of(position_word());
   for (Fault& fault : faults()) {
     if (!fault.begun)
-      fault.begun = at.step == fault.step && at.phase == fault.phase && at.bucket >= fault.bucket;
+      fault.begun =
+          at.step == fault.step && at.phase == fault.phase && at.bucket >= fault.bucket && --fault.entry <= 0;
     if (fault.begun) strike(fault);
   }
 }
@@ -81,6 +82,8 @@ Fault parsed(const std::string& text) {
       fault.step = number;
     else if (key == "bucket")
       fault.bucket = number;
+    else if (key == "entry")
+      fault.entry = number;
     else if (key == "attempt")
       fault.attempt = number;
     else if (key == "bit")
@@ -97,7 +100,9 @@ Fault parsed(const std::string& text) {
       fault.phase = *phase_of(value);
     else
       input_error(
-          "RONDO_CHAOS: \"{}\" is not a rank, step, phase, bucket, attempt, array, bit, entries, us or fault",
+          "RONDO_CHAOS: \"{}\" is not a rank, step, phase, bucket, entry, attempt, array, bit, entries, us "
+          "or "
+          "fault",
           part);
   }
   constexpr std::string_view kKinds[] = {"kill", "segv", "exit", "stop", "hang", "slow", "flip"};

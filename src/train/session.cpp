@@ -58,7 +58,10 @@ class Session {
         roster.active(),
         config_.spares.count > 0 ? fmt::format(" and {} spare(s)", config_.spares.count) : "",
         backend_->name(), config_.train.micro_batches, trainer_->exchange().name(),
-        trainer_->transport().name(), trainer_->sharded() ? ", sharded optimizer" : "",
+        trainer_->transport().name(),
+        !trainer_->sharded() ? ""
+        : recovers_          ? ", sharded optimizer with mirrors"
+                             : ", sharded optimizer",
         trainer_->model().store().parameter_count(), trainer_->sampler().size));
     if (roster.spare(comm_.rank()))
       log_line("this rank is a spare: it runs no micro-batches until it takes over from another");
@@ -95,8 +98,8 @@ class Session {
     if (command_.resume) checkpoints_->keep_decisions(factory_);
     if (const std::string decision = resolve_compression(config_, *backend_, comm_); !decision.empty())
       say(decision);
-    recovers_ = can_recover();
     trainer_ = std::make_unique<Trainer>(config_, *backend_, comm_, config_.spares.count);
+    recovers_ = trainer_->recovers();
     if (config_.spares.count > 0 && !recovers_)
       warn(
           fmt::format("recovery.spares = {}: they wait in vain, because a death ends the job here; ranks on "
@@ -107,12 +110,6 @@ class Session {
     directory_.rewind_metrics(trainer_->steps_done(), config_.train.max_steps);
     directory_.write_config(config_.toml());
     checkpoints_->begin_writing();
-  }
-
-  // NCCL's communicators do not outlive a rank, and what a lane of a compressed exchange keeps dies with its
-  // own.
-  bool can_recover() const {
-    return comm_.recovers() && backend_->reads_host_memory() && config_.exchange.compression == "none";
   }
 
   void set_out() {

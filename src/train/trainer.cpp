@@ -1,5 +1,6 @@
 #include "rondo/train/trainer.hpp"
 
+#include <algorithm>
 #include <bit>
 #include <numeric>
 
@@ -38,13 +39,6 @@ std::int64_t lanes_for(const RunConfig& config, const Roster& roster) {
   return lanes;
 }
 
-// Where survivors go on after a death, every rank has all of the optimizer's state: a share would die with
-// its rank.
-bool shards(const OptimizerOptions& options, const Transport& transport, const Communicator& comm) {
-  if (comm.size() == 1 || options.sharded == "false" || comm.recovers()) return false;
-  return options.sharded == "true" || transport.shares_memory();
-}
-
 }  // namespace
 
 Trainer::Trainer(RunConfig& config, Backend& backend, Communicator& comm, std::int64_t spares)
@@ -67,20 +61,20 @@ Trainer::Trainer(RunConfig& config, Backend& backend, Communicator& comm, std::i
   ParameterStore& store = model_.store();
   comm.set_timeout(config.exchange.timeout_s);
   transport_ = make_transport(config.exchange.algorithm, comm, backend);
-  real* memory = nullptr;
-  if (shards(config.optimizer, *transport_, comm)) {
-    weights_ = transport_->allocate(static_cast<std::size_t>(store.values()));
-    memory = reinterpret_cast<real*>(weights_.own.data());
-  }
-  store.allocate(backend, static_cast<std::uint64_t>(config.train.seed), memory);
+  store.allocate(backend, static_cast<std::uint64_t>(config.train.seed), divide());
   optimizer_ = make_optimizer(config.optimizer, backend, store);
   if (config.agreement.every > 0 && replicated()) optimizer_->remember_seen();
   join();
 }
 
+bool Trainer::recovers() const {
+  return comm_.recovers() && backend_.reads_host_memory() && config_.exchange.compression == "none";
+}
+
 void Trainer::join() {
   exchange_ = make_exchange(config_.exchange, backend_, comm_, *transport_, model_.store(),
-                            config_.train.micro_batches, roster_.size() - roster_.active(), sharded());
+                            config_.train.micro_batches, roster_.size() - roster_.active(),
+                            sharded() && !mirrors_);  // a mirror needs the sums of two slices
   if (sharded()) shares_ = exchange_->scattered;
   if (sharded() && shares_.empty()) shares_ = {{0, weights_.own.size()}};
 }
@@ -93,13 +87,21 @@ void Trainer::regroup() {
     exchange_->visit(save);
   }
   exchange_.reset();
+  model_.store().move(nullptr);  // their memory goes with the transport
   transport_.reset();
   feeder_.finish();  // of a step that was broken off
+  loss_.reset();
+  if (!whole_) restore();
   balancer_ = Balancer(lanes_for(config_, roster_), roster_.active());
   transport_ = make_transport(config_.exchange.algorithm, comm_, backend_);
+  model_.store().move(divide());
   join();
   LoadVisitor load(kept_);
   exchange_->visit(load);
+}
+
+void Trainer::heed_loss() const {
+  if (loss_) throw *loss_;
 }
 
 Assignment Trainer::assigned() const {
@@ -166,6 +168,7 @@ void Trainer::collect_losses(const StepData& data, double scale, std::vector<dou
 }
 
 StepResult Trainer::step(const StepData& data, const StepData* ahead, std::uint32_t request) {
+  heed_loss();
   StepResult result;
   error_context().step = steps_done_;
   exchange_->times = {};
@@ -219,13 +222,22 @@ StepResult Trainer::step(const StepData& data, const StepData* ahead, std::uint3
   }
   result.rate = scheduled_rate(config_.optimizer, steps_done_, config_.train.max_steps);
   const GradientView gradient = exchange_->gradient(factor * unscale);
-  for (const BlockSpan blocks : blocks_of_rank(comm_.rank()))
-    optimizer_->update(gradient, blocks, steps_done_, result.rate);
+  const auto update = [&](int rank) {
+    for (const BlockSpan blocks : blocks_of_rank(rank))
+      optimizer_->update(gradient, blocks, steps_done_, result.rate);
+  };
+  update(comm_.rank());
+  if (mirrors_) update(mirrors_->mirrored(comm_.rank()));
+  whole_ = !sharded();
   loss_scale_.passed();
   ++steps_done_;
   const double updated = now_s();
   enter(Phase::sharing);
-  if (sharded()) transport_->share(weights_, shares_);
+  if (sharded()) try {
+      transport_->share(weights_, shares_);
+    } catch (const RankLost& loss) {
+      loss_ = loss;
+    }
   const double shared = now_s();
   note_span(SpanKind::optimizer, 0, begin, updated);
   if (sharded()) note_span(SpanKind::share, 0, updated, shared);
@@ -275,6 +287,7 @@ std::vector<float> Trainer::predict_piece(std::span<const float> inputs, std::in
 }
 
 std::vector<float> Trainer::predict(Split split) {
+  heed_loss();
   if (optimizer_->averages()) collect(optimizer_->evaluation_weights());
   const Dataset& dataset = config_.task->dataset(split);
   const std::int64_t rows = batch_rows(), pieces = (dataset.size() + rows - 1) / rows;
@@ -297,40 +310,6 @@ std::vector<float> Trainer::predict(Split split) {
   for (std::size_t i = 0; i < all.size(); ++i)
     all[i] = std::bit_cast<float>(static_cast<std::uint32_t>(bits[i]));
   return all;
-}
-
-void Trainer::collect() {
-  exchange_->collect();
-  for (real* arena : optimizer_->arenas()) collect(arena);
-}
-
-void Trainer::collect(real* arena) {
-  for (int r = 0; sharded() && r < comm_.size(); ++r) {
-    const std::vector<BlockSpan> slices = blocks_of_rank(r);
-    std::int64_t blocks = 0;
-    for (const BlockSpan slice : slices) blocks += slice.count();
-    std::vector<real> values(static_cast<std::size_t>(blocks * kBlock));
-    const auto each = [&](auto&& copy) {
-      real* at = values.data();
-      for (const BlockSpan slice : slices) {
-        copy(at, arena + slice.begin * kBlock,
-             static_cast<std::size_t>(slice.count() * kBlock) * sizeof(real));
-        at += slice.count() * kBlock;
-      }
-    };
-    if (r == comm_.rank())
-      each([&](real* to, const real* from, std::size_t bytes) { backend_.copy_out(to, from, bytes); });
-    comm_.broadcast(std::as_writable_bytes(std::span(values)), r);
-    if (r != comm_.rank())
-      each([&](const real* from, real* to, std::size_t bytes) { backend_.copy_in(to, from, bytes); });
-  }
-}
-
-std::vector<BlockSpan> Trainer::blocks_of_rank(int rank) const {
-  if (!sharded()) return {{0, model_.store().blocks()}};
-  std::vector<BlockSpan> slices;
-  for (const WordRange range : shares_) slices.push_back(blocks_of(slice_of(range, rank, comm_.size())));
-  return slices;
 }
 
 void Trainer::visit(StateVisitor& visitor) {

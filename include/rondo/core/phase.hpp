@@ -28,9 +28,10 @@ enum class Phase : std::uint8_t {
   sharing,     ///< fetching what other ranks updated
   recovery,    ///< a loss was noticed; whoever still has to notice it is behind
   regrouping,  ///< waiting for the other survivors, until the step in flight begins again
+  restoring,   ///< fetching what the dead had from their mirrors
   leaving      ///< trained; reporting and going
 };
-inline constexpr int kPhases = 14;
+inline constexpr int kPhases = 15;
 std::string_view name_of(Phase phase);
 std::optional<Phase> phase_of(std::string_view name);
 

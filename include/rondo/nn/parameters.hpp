@@ -39,6 +39,9 @@ class ParameterStore {
   /// Makes the value arena and fills it as a function of (seed, tensor, element). The backend outlives this,
   /// and so does `memory`, if the arena is to lie there: zeroed device memory of values() numbers.
   void allocate(Backend& backend, std::uint64_t seed, real* memory = nullptr);
+  /// The values move there (see allocate()), or, if null, into memory of the store's own. Layers see them
+  /// from then on; what they lay in may go.
+  void move(real* memory);
   /// Where gradients go: zeroed device memory that outlives this object's use, for values() numbers, or for
   /// largest_layer() if slide_gradients() follows the layers.
   void attach_gradients(real* memory) { gradients_ = memory, slide_ = 0; }

@@ -1,7 +1,8 @@
 /// Faults on demand: how tests and `scripts/chaos` let a rank die, hang, stop or crawl at a chosen moment.
 ///
 /// RONDO_CHAOS="rank=1,step=37,phase=backward,fault=kill", several separated by ';'. Keys: `rank`, `step`,
-/// `phase` (see Phase), `bucket` (not before so many were sent), `attempt` (of `rondo launch`, from 0; -1:
+/// `phase` (see Phase), `bucket` (not before so many were sent), `entry` (not before so many entries to that
+/// phase in that step, 1 if not given), `attempt` (of `rondo launch`, from 0; -1:
 /// every one; 0 if not given) and `fault`:
 ///   kill, segv   the signal           exit   _exit(3), without a word
 ///   stop         SIGSTOP              hang   the training thread sleeps for ever

@@ -25,6 +25,8 @@ class Roster {
 
   int size() const { return static_cast<int>(members_.size()); }
   bool spare(int rank) const { return members_[static_cast<std::size_t>(rank)].spare; }
+  int seat(int rank) const { return members_[static_cast<std::size_t>(rank)].seat; }
+  const std::string& host(int rank) const { return members_[static_cast<std::size_t>(rank)].host; }
   int active() const;         ///< ranks that run micro-batches
   int place(int rank) const;  ///< how many of those come before `rank`
 

@@ -2,12 +2,14 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "rondo/core/error.hpp"
 #include "rondo/device/array.hpp"
 #include "rondo/optim/loss_scale.hpp"
 #include "rondo/survive/balancer.hpp"
+#include "rondo/survive/mirrors.hpp"
 #include "rondo/survive/roster.hpp"
 #include "rondo/train/feeder.hpp"
 #include "rondo/train/run_config.hpp"
@@ -66,6 +68,9 @@ class Trainer {
   const Transport& transport() const { return *transport_; }
   const Roster& roster() const { return roster_; }
   bool sharded() const { return !weights_.own.empty(); }
+  /// Whether the ranks that are left go on when one dies. NCCL's communicators do not outlive a rank, and
+  /// what a lane of a compressed exchange keeps dies with its own.
+  bool recovers() const;
   /// Whether all ranks have the same state, all of it, after every step.
   bool replicated() const { return !sharded() && config_.exchange.compression == "none"; }
   std::int64_t steps_done() const { return steps_done_; }
@@ -74,13 +79,15 @@ class Trainer {
   /// `ahead`: the next step's data, if they are there already; they go to the device while this step is in
   /// work. When it returns both may change.
   ///
-  /// Throws RankLost where survivors go on without a rank: then no survivor has applied the step, or all have
-  /// and the loss was found later. After regroup() the step steps_done() is the one to run.
+  /// Throws RankLost where survivors go on without a rank: then no survivor has applied the step. A loss that
+  /// is found after the update, which all have made then, is thrown by the next call that needs all ranks;
+  /// the result counts. After regroup() the step steps_done() is the one to run.
   StepResult step(const StepData& data, const StepData* ahead, std::uint32_t request);
   /// After Communicator::recover() has returned `lost`: spares take over from them. Says which, for readers.
   std::string lose(std::span<const int> lost) { return roster_.lose(lost); }
   /// Then: sums among the survivors from now on, who share the micro-batches anew. Collective. After a
-  /// RankLost thrown by it, and lose(), it is to be called again.
+  /// RankLost thrown by it, and lose(), it is to be called again. With a sharded optimizer mirrors stand in
+  /// for the dead; Error, on every rank, where both copies of a slice are lost.
   void regroup();
 
   /// Predictions for a whole split, [size, outputs], on every rank. Collective. The same at any number of
@@ -96,13 +103,17 @@ class Trainer {
   void visit_evidence(StateVisitor& visitor);
 
  private:
+  void heed_loss() const;
   void collect(real* arena);
+  void gather(real* arena, std::span<const int> holders);
+  real* divide();
+  void restore();
   void join();
   void run_micro_batches(const StepData& data, double scale);
   void note_phases(StepTimes& times);
   void collect_losses(const StepData& data, double scale, std::vector<double>& losses);
   Pass pass(bool training);
-  std::vector<BlockSpan> blocks_of_rank(int rank) const;            // that it updates
+  std::vector<BlockSpan> blocks_of_rank(int rank) const;            // its own
   bool may_retire() const;                                          // a rank that is too slow
   std::vector<float> of_active(std::span<const float> each) const;  // of each rank, without spares
   std::vector<float> predict_piece(std::span<const float> inputs, std::int64_t rows);
@@ -126,6 +137,10 @@ class Trainer {
   std::unique_ptr<Transport> transport_;
   Arena weights_;                  // sharded: the weights, where the transport can give them to all ranks
   std::vector<WordRange> shares_;  // of which each rank updates its slice; empty where each updates all
+  std::optional<Mirrors>
+      mirrors_;        // sharded, where the job recovers: of the slices of one range, of everything
+  bool whole_ = true;  // every rank has all of the state, not only its own slices
+  std::optional<RankLost> loss_;  // found after the update, to be thrown
   std::unique_ptr<Exchange> exchange_;
   Snapshot kept_;  // the exchange's state, between the old exchange and the new one
   std::int64_t steps_done_ = 0;
