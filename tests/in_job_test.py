@@ -167,6 +167,10 @@ class Hangs(InJobTest):
     def test_hung(self):
         self.survive("run", "rank=1,step=50,phase=exchange,fault=hang")
 
+    def test_hung_at_the_end(self):
+        """While the others evaluate for the report."""
+        self.survive("run", f"rank=0,step={STEPS},phase=leaving,fault=hang")
+
     def test_stopped(self):
         self.survive("run", "rank=0,step=50,phase=backward,fault=stop")
         self.assertIn("gives no sign of life: killed", (self.folder / "run/logs/rank-0001.log").read_text())

@@ -273,7 +273,7 @@ std::vector<float> Trainer::of_active(std::span<const float> each) const {
 }
 
 std::vector<float> Trainer::predict_piece(std::span<const float> inputs, std::int64_t rows) {
-  enter(Phase::evaluation);
+  enter(Position::of(position_word()).phase);  // the next piece: of an evaluation, or of leaving
   Pass run = pass(false);
   run.samples = rows;
   model_.store().view(optimizer_->evaluation_weights());
