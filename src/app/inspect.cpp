@@ -18,12 +18,14 @@ struct Options {
   bool digest = false, json = false;
 };
 
-// What befell a run: the checkpoints that are left, its starts and which ranks were lost how often.
+// What befell a run: the checkpoints that are left, its starts, which ranks were lost how often, and which
+// were slow when.
 struct History {
   std::vector<std::int64_t> steps;
   std::vector<std::uintmax_t> bytes;
   std::vector<Attempt> attempts;
-  std::map<int, int> losses;                                // by rank
+  std::map<int, int> losses;  // by rank
+  std::vector<nlohmann::ordered_json> balance;
   double elapsed_s = 0, checking_s = 0, checkpoints_s = 0;  // of the steps that metrics tell of
 
   explicit History(const std::string& run_directory) {
@@ -38,20 +40,29 @@ struct History {
     attempts = read_attempts(run_directory);
     for (const Attempt& attempt : attempts)
       for (const int rank : attempt.lost) ++losses[rank];
-    std::ifstream metrics(run_directory + "/metrics.jsonl");
-    for (std::string text; std::getline(metrics, text);) {
-      const auto line = nlohmann::json::parse(text, nullptr, false);
-      if (!line.is_object()) continue;
+    balance = lines_of(run_directory + "/balance.jsonl");
+    for (const auto& line : lines_of(run_directory + "/metrics.jsonl")) {
       elapsed_s += line.value("elapsed_s", 0.0);
       checking_s += line.value("checking_s", 0.0);
       checkpoints_s += line.value("checkpoints_s", 0.0);
     }
   }
 
+  // Lines torn by a crash are left out.
+  static std::vector<nlohmann::ordered_json> lines_of(const std::string& path) {
+    std::vector<nlohmann::ordered_json> lines;
+    std::ifstream file(path);
+    for (std::string text; std::getline(file, text);)
+      if (auto line = nlohmann::ordered_json::parse(text, nullptr, false); line.is_object())
+        lines.push_back(std::move(line));
+    return lines;
+  }
+
   nlohmann::ordered_json json() const {
     nlohmann::ordered_json out = {{"checkpoints", nlohmann::json::array()},
                                   {"attempts", nlohmann::json::array()},
                                   {"losses", nlohmann::json::array()},
+                                  {"balance", balance},
                                   {"elapsed_s", elapsed_s},
                                   {"checking_s", checking_s},
                                   {"checkpoints_s", checkpoints_s}};
@@ -72,6 +83,10 @@ struct History {
         "checkpoints: {:.2f} %\n",
         elapsed_s, checking_s, checkpoints_s,
         elapsed_s > 0 ? 100 * (checking_s + checkpoints_s) / elapsed_s : 0);
+    if (!balance.empty()) text += "\nbalance\n";
+    for (const auto& line : balance)
+      text += fmt::format("{}  step {}: {}\n", line.value("time", ""), line.value("step", std::int64_t{-1}),
+                          line.value("what", ""));
     if (attempts.empty()) return text;
     text += "\n" + table_of(attempts);
     for (const auto& [rank, times] : losses)

@@ -88,8 +88,8 @@ void RunDirectory::rewind_metrics(std::int64_t step, std::int64_t last) const {
   write_file_durably(path_ + "/metrics.jsonl", std::as_bytes(std::span(kept)), "metrics");
 }
 
-void RunDirectory::append_metrics(const nlohmann::ordered_json& line) const {
-  std::ofstream out(path_ + "/metrics.jsonl", std::ios::app);
+void RunDirectory::append(const char* file, const nlohmann::ordered_json& line) const {
+  std::ofstream out(path_ + "/" + file, std::ios::app);
   out << line.dump() << "\n";
 }
 

@@ -192,6 +192,8 @@ class Session {
                       done, found.rank, found.bucket));
     if (!result_.balance.empty()) {
       say(fmt::format("step {}: balance: {}", done, result_.balance));
+      if (comm_.rank() == 0)
+        directory_.append_balance({{"time", utc_now()}, {"step", done}, {"what", result_.balance}});
       const Assignment now = trainer_->assigned();
       loader_->assign(done, now.begin, now.end);
     }

@@ -1,4 +1,5 @@
-/// The folder of a run: config.toml, metrics.jsonl, logs/, checkpoints/, and the lock of its owner.
+/// The folder of a run: config.toml, metrics.jsonl, balance.jsonl, logs/, checkpoints/, and the lock of its
+/// owner.
 #pragma once
 
 #include <nlohmann/json.hpp>
@@ -30,9 +31,12 @@ class RunDirectory {
   /// Drops what a run resumed at `step` will write again to metrics.jsonl: lines of later steps and, when it
   /// had reached its `last` step, the evaluations there.
   void rewind_metrics(std::int64_t step, std::int64_t last) const;
-  void append_metrics(const nlohmann::ordered_json& line) const;
+  void append_metrics(const nlohmann::ordered_json& line) const { append("metrics.jsonl", line); }
+  /// Who was slow when: a line for every time that micro-batches moved.
+  void append_balance(const nlohmann::ordered_json& line) const { append("balance.jsonl", line); }
 
  private:
+  void append(const char* file, const nlohmann::ordered_json& line) const;
   bool lock();
 
   std::string path_;
