@@ -171,6 +171,9 @@ class Hangs(InJobTest):
         """While the others evaluate for the report."""
         self.survive("run", f"rank=0,step={STEPS},phase=leaving,fault=hang")
 
+    def test_one_hangs_and_one_dies_at_the_end(self):
+        self.survive("run", f"rank=0,step={STEPS},phase=leaving,fault=hang;rank=2,step={STEPS},phase=leaving,fault=kill")
+
     def test_stopped(self):
         self.survive("run", "rank=0,step=50,phase=backward,fault=stop")
         self.assertIn("gives no sign of life: killed", (self.folder / "run/logs/rank-0001.log").read_text())

@@ -56,7 +56,7 @@ class Promise(RondoTest):
                                          ((4, 0, "shared"), (2, 1, "shared"), (5, 1, "shared"), (4, 2, "ring"), (3, 2, "mpi"))])
         self.assertIn("4 rank(s) and 1 spare(s) on", self.log("run3", 0))
         self.assertIn("this rank is a spare", self.log("run3", 4))
-        self.assertIn("they wait in vain", self.log("run3", 0))
+        self.assertIn("a death ends the job here all the same", self.log("run3", 0))
 
     def test_sharded_optimizer(self):
         """Who updates which weights does not show, nor in a checkpoint from which another number of ranks goes on."""

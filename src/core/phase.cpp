@@ -5,8 +5,8 @@
 namespace rondo {
 namespace {
 constexpr std::array<std::string_view, kPhases> kNames = {
-    "starting",     "evaluation", "checking", "checkpoint", "loading",    "forward",   "backward", "exchange",
-    "control_word", "optimizer",  "sharing",  "recovery",   "regrouping", "restoring", "leaving"};
+    "starting",     "evaluation", "checking", "checkpoint", "loading",  "forward",    "backward", "exchange",
+    "control_word", "optimizer",  "sharing",  "leaving",    "recovery", "regrouping", "restoring"};
 }  // namespace
 
 std::string_view name_of(Phase phase) {

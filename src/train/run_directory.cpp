@@ -76,7 +76,12 @@ std::string RunDirectory::read_config() const {
 }
 
 void RunDirectory::rewind_metrics(std::int64_t step, std::int64_t last) const {
-  std::ifstream in(path_ + "/metrics.jsonl");
+  rewind("metrics.jsonl", step, last);
+  if (fs::exists(path_ + "/balance.jsonl")) rewind("balance.jsonl", step, last);
+}
+
+void RunDirectory::rewind(const char* file, std::int64_t step, std::int64_t last) const {
+  std::ifstream in(path_ + "/" + file);
   std::string kept;
   for (std::string line; std::getline(in, line);) {
     const auto parsed = nlohmann::json::parse(line, nullptr, false);  // a line torn by a crash is dropped
@@ -85,7 +90,7 @@ void RunDirectory::rewind_metrics(std::int64_t step, std::int64_t last) const {
     const bool again = its == last && parsed.contains("split");  // a finished run is evaluated once more
     if (its <= step && !again) kept += line + "\n";
   }
-  write_file_durably(path_ + "/metrics.jsonl", std::as_bytes(std::span(kept)), "metrics");
+  write_file_durably(path_ + "/" + file, std::as_bytes(std::span(kept)), "metrics");
 }
 
 void RunDirectory::append(const char* file, const nlohmann::ordered_json& line) const {

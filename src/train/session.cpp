@@ -101,10 +101,10 @@ class Session {
     trainer_ = std::make_unique<Trainer>(config_, *backend_, comm_, config_.spares.count);
     recovers_ = trainer_->recovers();
     if (config_.spares.count > 0 && !recovers_)
-      warn(
-          fmt::format("recovery.spares = {}: they wait in vain, because a death ends the job here; ranks on "
-                      "CPUs under mpirun --with-ft ulfm (Open MPI 5) go on",
-                      config_.spares.count));
+      warn(fmt::format(
+          "recovery.spares = {}: a death ends the job here all the same, they only take over from a "
+          "rank that is far too slow; ranks on CPUs under mpirun --with-ft ulfm (Open MPI 5) go on",
+          config_.spares.count));
     if (command_.resume) checkpoints_->resume(*trainer_, factory_);
     if (comm_.rank() != 0) return;
     directory_.rewind_metrics(trainer_->steps_done(), config_.train.max_steps);

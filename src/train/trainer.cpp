@@ -253,8 +253,9 @@ StepResult Trainer::step(const StepData& data, const StepData* ahead, std::uint3
     exchange_->collect();
   }
   if (balances && may_retire() && balancer_.burden()) {
-    result.balance = fmt::format("a micro-batch takes {:.1f} times as long as on the others: {}",
-                                 balancer_.times_as_long(), roster_.retire(*balancer_.burden()));
+    if (!result.balance.empty()) result.balance += "; ";
+    result.balance += fmt::format("a micro-batch takes {:.1f} times as long as on the others: {}",
+                                  balancer_.times_as_long(), roster_.retire(*balancer_.burden()));
     balancer_ = Balancer(lanes_for(config_, roster_), roster_.active());
   }
   return result;
@@ -293,7 +294,9 @@ std::vector<float> Trainer::predict(Split split) {
   const std::int64_t rows = batch_rows(), pieces = (dataset.size() + rows - 1) / rows;
   const std::int64_t per_piece = rows * model_.outputs();
   std::vector<std::uint64_t> bits(static_cast<std::size_t>(pieces * per_piece));
-  const Assignment mine = part_of(equal_shares(pieces, comm_.size()), comm_.rank());
+  Assignment mine{0, 0};  // of a spare
+  if (!roster_.spare(comm_.rank()))
+    mine = part_of(equal_shares(pieces, roster_.active()), roster_.place(comm_.rank()));
   HostBatch batch;
   for (std::int64_t piece = mine.begin; piece < mine.end;
        ++piece) {  // always whole pieces: same shapes, same bits

@@ -26,10 +26,10 @@ enum class Phase : std::uint8_t {
   control_word,  ///< the step's common decision
   optimizer,
   sharing,     ///< fetching what other ranks updated
+  leaving,     ///< trained; reporting and going
   recovery,    ///< a loss was noticed; whoever still has to notice it is behind
   regrouping,  ///< waiting for the other survivors, until the step in flight begins again
-  restoring,   ///< fetching what the dead had from their mirrors
-  leaving      ///< trained; reporting and going
+  restoring    ///< fetching what the dead had from their mirrors
 };
 inline constexpr int kPhases = 15;
 std::string_view name_of(Phase phase);

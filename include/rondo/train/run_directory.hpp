@@ -28,14 +28,15 @@ class RunDirectory {
   void take_over();
   void write_config(const std::string& toml) const;
   std::string read_config() const;  ///< "" before the first write_config()
-  /// Drops what a run resumed at `step` will write again to metrics.jsonl: lines of later steps and, when it
-  /// had reached its `last` step, the evaluations there.
+  /// Drops what a run resumed at `step` will write again to metrics.jsonl and balance.jsonl: lines of later
+  /// steps and, when it had reached its `last` step, the evaluations there.
   void rewind_metrics(std::int64_t step, std::int64_t last) const;
   void append_metrics(const nlohmann::ordered_json& line) const { append("metrics.jsonl", line); }
   /// Who was slow when: a line for every time that micro-batches moved.
   void append_balance(const nlohmann::ordered_json& line) const { append("balance.jsonl", line); }
 
  private:
+  void rewind(const char* file, std::int64_t step, std::int64_t last) const;
   void append(const char* file, const nlohmann::ordered_json& line) const;
   bool lock();
 
