@@ -245,7 +245,7 @@ class RunDirectory(RondoTest):
         result = self.train("run", ranks=3, sets={"checkpoint.every_steps": 15, "checkpoint.keep": 1})
         folder = self.folder / "run"
         self.assertIn(f"run directory: {folder}", result.text)
-        self.assertEqual(sorted(p.name for p in folder.iterdir()),
+        self.assertEqual(sorted({p.name for p in folder.iterdir()} - {"balance.jsonl"}),  # only if ranks were uneven
                          ["checkpoints", "config.toml", "heartbeats", "lock", "logs", "metrics.jsonl"])
         self.assertEqual(sorted(p.name for p in (folder / "logs").iterdir()), [f"rank-000{r}.log" for r in range(3)])
         for rank in range(3):
