@@ -125,6 +125,10 @@ void Trainer::run_micro_batches(const StepData& data, double scale) {
   const bool logged = next % config_.train.log_every == 0 || next == config_.train.max_steps;
   clock_.restart(logged || trace() != nullptr || backend_.reads_host_memory());
   if (count == 0) exchange_->idle();
+  const struct Attended {  // until the last one is done, or broken off
+    Backend& backend;
+    ~Attended() { backend.meanwhile({}); }
+  } attended{backend_};
   for (std::int64_t i = 0; i < count; ++i) {
     const HostBatch& host = data[static_cast<std::size_t>(i)];
     const Batch batch = feeder_.batch(host);
@@ -133,9 +137,17 @@ void Trainer::run_micro_batches(const StepData& data, double scale) {
     run.first_sample = host.micro_batch * host.rows;
     run.samples = host.rows;
     run.gradients_ready = [&](std::int64_t end) { exchange_->ready(end, i, count); };
+    if (i + 1 == count) backend_.meanwhile([this] { send_on(); });
     model_.train(run, batch, static_cast<real>(scale), row_losses_.data() + i * model_.members() * host.rows,
                  clock_);
   }
+}
+
+// Buckets are on their way while a large layer computes.
+void Trainer::send_on() {
+  const double begin = now_s();
+  transport_->progress();
+  exchange_->times.hidden_s += now_s() - begin;
 }
 
 // After the device was waited for. What the exchange did within backward is counted apart.

@@ -8,6 +8,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <memory_resource>
 #include <span>
@@ -94,6 +95,10 @@ class Backend {
   virtual void clear(void* device, std::size_t bytes) = 0;  ///< to zeros
   /// Within device memory; the two do not overlap.
   virtual void copy(void* to, const void* from, std::size_t bytes) = 0;
+
+  /// Something to look after while a long operation keeps the host busy: called now and then within it, by
+  /// the thread that runs it; empty: nothing.
+  virtual void meanwhile(std::function<void()>) {}
 
   // -- matrix products ---------------------------------------------------------------------------
   /// c (+)= op(a) op(b), op = transpose where asked. Accumulates in float32.

@@ -110,6 +110,7 @@ class Trainer {
   void restore();
   void join();
   void run_micro_batches(const StepData& data, double scale);
+  void send_on();
   void note_phases(StepTimes& times);
   void collect_losses(const StepData& data, double scale, std::vector<double>& losses);
   Pass pass(bool training);

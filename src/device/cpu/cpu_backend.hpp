@@ -1,6 +1,9 @@
 // Backend on CPU cores: oneDNN for matrix products, the loops of simd.hpp for the rest.
 #pragma once
 
+#include <functional>
+#include <utility>
+
 #include "matmul.hpp"
 #include "rondo/device/backend.hpp"
 
@@ -13,6 +16,7 @@ class CpuBackend : public Backend {
   std::string name() const override { return "cpu"; }
   std::string numerics() override;
   bool reads_host_memory() const override { return true; }
+  void meanwhile(std::function<void()> work) override { meanwhile_ = std::move(work); }
   std::string why_not(Precision precision) override;
   double peak_flops(Precision operands) override;
   std::unique_ptr<Buffer> allocate(std::size_t bytes) override;
@@ -57,6 +61,7 @@ class CpuBackend : public Backend {
   void average(real* average, const real* w, std::int64_t n, float decay) override;
 
  private:
+  std::function<void()> meanwhile_;
   int threads_;
   MatmulEngine products_;
   const Simd& simd_;

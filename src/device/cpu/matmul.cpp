@@ -1,8 +1,10 @@
 #include "matmul.hpp"
 
+#include <algorithm>
 #include <map>
 #include <oneapi/dnnl/dnnl.hpp>
 #include <tuple>
+#include <utility>
 #include <vector>
 
 #include "rondo/core/error.hpp"
@@ -13,11 +15,49 @@ namespace {
 
 using dnnl::memory;
 
-memory::desc describe(const Operand& m, bool transpose) {
-  const auto type = m.precision == Precision::bfloat16 ? memory::data_type::bf16 : memory::data_type::f32;
-  if (transpose) return {{m.cols, m.rows}, type, memory::dims{1, m.cols}};
-  return {{m.rows, m.cols}, type, memory::dims{m.cols, 1}};
+constexpr double kPanel = 3e8;           // operations: one to three milliseconds of a core
+constexpr std::int64_t kPanelSide = 64;  // rows or columns of a panel are a multiple of that
+
+// Of `side` rows or columns with so many operations each.
+std::int64_t panel_of(std::int64_t side, double operations) {
+  const auto panels = static_cast<std::int64_t>(static_cast<double>(side) * operations / kPanel);
+  if (panels < 2) return side;
+  return ((side + panels - 1) / panels + kPanelSide - 1) / kPanelSide * kPanelSide;
 }
+
+// A matrix, or some rows or columns of one, transposed or not.
+struct View {
+  const void* data;
+  std::int64_t rows, cols, row_step, col_step;
+  Precision precision;
+
+  View(const Operand& m, bool transpose)
+      : data(m.data), rows(m.rows), cols(m.cols), row_step(m.cols), col_step(1), precision(m.precision) {
+    if (transpose) std::swap(rows, cols), std::swap(row_step, col_step);
+  }
+  View rows_from(std::int64_t first, std::int64_t count) const {
+    View part = from(first * row_step);
+    part.rows = count;
+    return part;
+  }
+  View cols_from(std::int64_t first, std::int64_t count) const {
+    View part = from(first * col_step);
+    part.cols = count;
+    return part;
+  }
+  memory::desc desc() const {
+    const auto type = precision == Precision::bfloat16 ? memory::data_type::bf16 : memory::data_type::f32;
+    return {{rows, cols}, type, memory::dims{row_step, col_step}};
+  }
+
+ private:
+  View from(std::int64_t elements) const {
+    const std::int64_t size = precision == Precision::bfloat16 ? 2 : 4;
+    View part = *this;
+    part.data = static_cast<const std::byte*>(data) + elements * size;
+    return part;
+  }
+};
 
 dnnl::matmul::primitive_desc plan(const dnnl::engine& engine, const memory::desc& a, const memory::desc& b,
                                   const memory::desc& c, bool accumulate) {
@@ -47,18 +87,33 @@ struct MatmulEngine::Impl {
   dnnl::engine engine{dnnl::engine::kind::cpu, 0};
   dnnl::stream stream{engine};
   std::vector<std::byte> scratch;
-  using Key = std::tuple<std::int64_t, std::int64_t, std::int64_t, bool, bool, bool, Precision>;
+  using Steps = std::tuple<std::int64_t, std::int64_t, std::int64_t, std::int64_t, std::int64_t>;
+  using Key = std::tuple<std::int64_t, std::int64_t, std::int64_t, Steps, bool, Precision>;
   std::map<Key, Product> products;  // a training step has a dozen shapes: all are planned once
 
-  Product& product(const Operand& a, bool ta, const Operand& b, bool tb, const Matrix& c, bool accumulate) {
-    const Key key{c.rows, c.cols, ta ? a.rows : a.cols, ta, tb, accumulate, a.precision};
+  Product& product(const View& a, const View& b, const View& c, bool accumulate) {
+    const Key key{c.rows,     c.cols,
+                  a.cols,     {a.row_step, a.col_step, b.row_step, b.col_step, c.row_step},
+                  accumulate, a.precision};
     const auto found = products.find(key);
     if (found != products.end()) return found->second;
-    const memory::desc da = describe(a, ta), db = describe(b, tb), dc = describe(c, false);
-    const auto chosen = plan(engine, da, db, dc, accumulate);
+    const auto chosen = plan(engine, a.desc(), b.desc(), c.desc(), accumulate);
     const memory::desc pad = chosen.scratchpad_desc();
     if (pad.get_size() > scratch.size()) scratch.resize(pad.get_size());
-    return products.emplace(key, Product{da, db, dc, pad, dnnl::matmul(chosen)}).first->second;
+    return products.emplace(key, Product{a.desc(), b.desc(), c.desc(), pad, dnnl::matmul(chosen)})
+        .first->second;
+  }
+
+  void multiply(const View& a, const View& b, const View& c, bool accumulate) {
+    Product& p = product(a, b, c, accumulate);
+    const auto wrap = [&](const memory::desc& desc, const void* data) {
+      return memory(desc, engine, const_cast<void*>(data));
+    };
+    p.primitive.execute(stream, {{DNNL_ARG_SRC, wrap(p.a, a.data)},
+                                 {DNNL_ARG_WEIGHTS, wrap(p.b, b.data)},
+                                 {DNNL_ARG_DST, wrap(p.c, c.data)},
+                                 {DNNL_ARG_SCRATCHPAD, wrap(p.scratch, scratch.data())}});
+    stream.wait();
   }
 };
 
@@ -67,21 +122,28 @@ MatmulEngine::MatmulEngine(int threads) : impl_((enter_thread_gate(threads), std
 }
 MatmulEngine::~MatmulEngine() = default;
 
-void MatmulEngine::run(Operand a, bool transpose_a, Operand b, bool transpose_b, Matrix c, bool accumulate) {
+void MatmulEngine::run(Operand a, bool transpose_a, Operand b, bool transpose_b, Matrix c, bool accumulate,
+                       const std::function<void()>& between) {
   enter_thread_gate(impl_->threads);
-  try {
-    Product& p = impl_->product(a, transpose_a, b, transpose_b, c, accumulate);
-    const auto wrap = [&](const memory::desc& desc, const void* data) {
-      return memory(desc, impl_->engine, const_cast<void*>(data));
-    };
-    p.primitive.execute(impl_->stream, {{DNNL_ARG_SRC, wrap(p.a, a.data)},
-                                        {DNNL_ARG_WEIGHTS, wrap(p.b, b.data)},
-                                        {DNNL_ARG_DST, wrap(p.c, c.data)},
-                                        {DNNL_ARG_SCRATCHPAD, wrap(p.scratch, impl_->scratch.data())}});
-    impl_->stream.wait();
-  } catch (const dnnl::error& e) {
-    throw Error(
-        fmt::format("oneDNN cannot multiply {}x{} by {}x{}: {}", a.rows, a.cols, b.rows, b.cols, e.message));
+  const View left(a, transpose_a), right(b, transpose_b), result(c, false);
+  const bool by_rows = c.rows >= c.cols;
+  const std::int64_t side = by_rows ? c.rows : c.cols, across = by_rows ? c.cols : c.rows;
+  const double each = 2.0 * static_cast<double>(across * left.cols);
+  // x w^T, of forward, stays whole: panels of it take a third longer (oneDNN 2.6), and nothing waits for
+  // them.
+  const std::int64_t panel = transpose_b ? side : panel_of(side, each);
+  for (std::int64_t at = 0; at < side; at += panel) {
+    const std::int64_t count = std::min(panel, side - at);
+    try {
+      if (by_rows)
+        impl_->multiply(left.rows_from(at, count), right, result.rows_from(at, count), accumulate);
+      else
+        impl_->multiply(left, right.cols_from(at, count), result.cols_from(at, count), accumulate);
+    } catch (const dnnl::error& e) {
+      throw Error(fmt::format("oneDNN cannot multiply {}x{} by {}x{}: {}", a.rows, a.cols, b.rows, b.cols,
+                              e.message));
+    }
+    if (between && at + count < side) between();
   }
 }
 
@@ -89,8 +151,8 @@ std::string MatmulEngine::why_not_bfloat16() {
   const std::uint16_t one = 0x3f80;
   float product = 0;
   try {
-    impl_->product({&one, 1, 1, Precision::bfloat16}, false, {&one, 1, 1, Precision::bfloat16}, false,
-                   {&product, 1, 1}, false);
+    const View half({&one, 1, 1, Precision::bfloat16}, false);
+    impl_->product(half, half, {Matrix{&product, 1, 1}, false}, false);
   } catch (const dnnl::error&) {
     return fmt::format("that needs a processor with AVX-512, and oneDNN may use {} here", dnnl_isa_text());
   }

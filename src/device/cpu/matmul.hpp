@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -15,7 +16,10 @@ class MatmulEngine {
   ~MatmulEngine();
   /// Empty, or why this processor cannot.
   std::string why_not_bfloat16();
-  void run(Operand a, bool transpose_a, Operand b, bool transpose_b, Matrix c, bool accumulate);
+  /// A large product, unless b is transposed, is made in panels of its rows or columns, which follow from
+  /// shapes alone; `between`, unless it is empty, is called between two of them.
+  void run(Operand a, bool transpose_a, Operand b, bool transpose_b, Matrix c, bool accumulate,
+           const std::function<void()>& between = {});
 
  private:
   struct Impl;
