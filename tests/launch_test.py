@@ -4,12 +4,14 @@ happened."""
 import json
 import os
 import re
+import shlex
 import signal
 import time
 import unittest
 
-from rondo_testing import (STOPPED, TINY, ULFM, RondoTest, Started, checkpoints, has_ulfm, members, rank_processes, settings,
-                           wait_until, write_config)
+from rondo_testing import (RONDO, STOPPED, TINY, ULFM, RondoTest, Started, checkpoints, has_ulfm, members, rank_processes,
+                           settings, wait_until, write_config)
+from two_hosts import CANNOT, lose_second_host, on_two_hosts
 
 RUN = {"train.max_steps": 1500, "train.log_every": 100, "checkpoint.every_steps": 50, "recovery.watchdog_s": 1.0}
 
@@ -195,6 +197,37 @@ class InJob(LaunchTest):
         *_, first, second = self.attempts()
         self.assertIn("died without a word", first["what"])
         self.assertIn(second["from_step"], (650, 700))
+
+
+class LostHost(LaunchTest):
+    """A host of two is gone with its daemon; mpirun, which cannot go on without that, may end with any exit code."""
+
+    def lose(self, ranks, silently, mpirun, digest):
+        run_dir = self.folder / "-".join(["run", str(ranks), *mpirun])
+
+        def lose(job):
+            wait_until(lambda: checkpoints(run_dir), "a checkpoint")
+            lose_second_host(job, silently)
+        command = shlex.join([RONDO, "launch", "-n", "4", "--min-ranks", "2", "--mpirun", " ".join(["--bind-to", "none", *mpirun]),
+                              "--", "train", self.config, "--run-dir", str(run_dir)])
+        result = on_two_hosts(4, "sh", "-c", command.replace(" -- ", " --hosts $TWO_HOSTS_FILE -- ", 1),
+                              flags=["--no-mpirun"], timeout=100, meanwhile=lose)
+        self.assertEqual(result.code, 0, result.text)
+        self.assertEqual(self.digest(run_dir), digest)
+        attempts = [json.loads(line) for line in (run_dir / "attempts.jsonl").read_text().splitlines()]
+        self.assertEqual([a["ranks"] for a in attempts], [4, ranks], result.text)
+        self.assertEqual("host 10.77.0.2 does not answer" in result.text, silently)
+
+    def test_a_host_is_lost(self):
+        """It is back at once, or does not answer any more."""
+        can = on_two_hosts(2, "true")
+        if can.code == CANNOT:
+            self.skipTest(can.text.strip())
+        digest = self.whole()
+        for mpirun in [[], ULFM] if has_ulfm() else [[]]:
+            for ranks, silently in ((4, False), (2, True)):
+                with self.subTest(mpirun=mpirun, silently=silently):
+                    self.lose(ranks, silently, mpirun, digest)
 
 
 class Signals(LaunchTest):

@@ -1,6 +1,7 @@
 """Runs commands on two namespaced hosts for tests: scripts/two-hosts with a deadline."""
 
 import os
+import signal
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -18,13 +19,46 @@ class Done:
     text: str  # stdout and stderr
 
 
-def on_two_hosts(ranks, *command, rate=None, timeout=60, env=None):
+def on_two_hosts(ranks, *command, rate=None, timeout=60, env=None, flags=(), meanwhile=None):
+    """`meanwhile` is called with the id of the process that has the hosts."""
     clean = {k: v for k, v in os.environ.items() if not k.startswith(("OMPI_", "PRTE_", "PMIX_", "OMP_", "TWO_HOSTS"))}
     limits = ["--rate", rate] if rate else []
-    done = subprocess.run([SCRIPT, "-n", str(ranks), *limits, "--timeout", str(timeout), "--", *map(str, command)],
+    with subprocess.Popen([SCRIPT, "-n", str(ranks), *limits, *flags, "--timeout", str(timeout), "--", *map(str, command)],
                           cwd=SOURCE, env=clean | (env or {}), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                          stderr=subprocess.STDOUT, text=True, errors="replace", timeout=timeout + 30)
-    return Done(done.returncode, done.stdout)
+                          stderr=subprocess.STDOUT, text=True, errors="replace") as job:
+        try:
+            if meanwhile:
+                meanwhile(job.pid)
+            text, _ = job.communicate(timeout=timeout + 30)
+            return Done(job.returncode, text)
+        finally:
+            job.kill()
+
+
+def lose_second_host(job, silently):
+    """Kills all processes of host-b at once; silently: its address is gone before. `job`: as `meanwhile` gets it."""
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            words = (folder / "cmdline").read_bytes().split(b"\0")
+            if words[0] == b"unshare" and b"host-b" in words and job in ancestors(folder.name):
+                first = (folder / "task" / folder.name / "children").read_text().split()[0]
+                break
+        except (OSError, IndexError):
+            continue
+    else:
+        raise RuntimeError("host-b has no processes")
+    if silently:
+        user = [] if os.geteuid() == 0 else ["-U", "--preserve-credentials"]
+        subprocess.run(["nsenter", "-t", first, *user, "-n", "ip", "address", "flush", "dev", "eth0"], check=True, timeout=30)
+    os.kill(int(first), signal.SIGKILL)
+
+
+def ancestors(pid):
+    found = []
+    while int(pid) > 1:
+        pid = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1]
+        found.append(int(pid))
+    return found
 
 
 def skip_where_impossible():

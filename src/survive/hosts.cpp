@@ -1,6 +1,9 @@
 #include "rondo/survive/hosts.hpp"
 
 #include <fcntl.h>
+#include <ifaddrs.h>
+#include <netdb.h>
+#include <netinet/in.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -18,14 +21,37 @@
 namespace rondo {
 namespace {
 
+bool same_address(const sockaddr& a, const sockaddr& b) {
+  if (a.sa_family != b.sa_family) return false;
+  if (a.sa_family == AF_INET)
+    return reinterpret_cast<const sockaddr_in&>(a).sin_addr.s_addr ==
+           reinterpret_cast<const sockaddr_in&>(b).sin_addr.s_addr;
+  return a.sa_family == AF_INET6 && IN6_ARE_ADDR_EQUAL(&reinterpret_cast<const sockaddr_in6&>(a).sin6_addr,
+                                                       &reinterpret_cast<const sockaddr_in6&>(b).sin6_addr);
+}
+
+// Its name, or an address of its own: mpirun 5 finds no slots when it is asked for that.
 bool is_here(const std::string& name) {
   char own[256] = "";
   gethostname(own, sizeof own - 1);
-  return name == own || name == "localhost" || name == "127.0.0.1";
+  if (name == own) return true;
+  addrinfo* meant = nullptr;
+  ifaddrs* have = nullptr;
+  if (getaddrinfo(name.c_str(), nullptr, nullptr, &meant) != 0) return false;
+  bool found = false;
+  if (getifaddrs(&have) == 0) {
+    for (const addrinfo* a = meant; a != nullptr; a = a->ai_next)
+      for (const ifaddrs* i = have; i != nullptr; i = i->ifa_next)
+        found = found || (i->ifa_addr != nullptr && same_address(*a->ai_addr, *i->ifa_addr));
+    freeifaddrs(have);
+  }
+  freeaddrinfo(meant);
+  return found;
 }
 
+// Not by `true`: mpirun 5.0.7 may hang when what it starts elsewhere has ended at once.
 pid_t ask(const std::string& host, std::vector<std::string> mpirun) {
-  for (const char* word : {"--host", host.c_str(), "-n", "1", "true"}) mpirun.emplace_back(word);
+  for (const char* word : {"--host", host.c_str(), "-n", "1", "sleep", "0.2"}) mpirun.emplace_back(word);
   std::vector<char*> arguments;
   for (std::string& word : mpirun) arguments.push_back(word.data());
   arguments.push_back(nullptr);
