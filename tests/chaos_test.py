@@ -170,14 +170,32 @@ def table(done, what):
         worst = f"{max(trial['outages']):.2f}" if trial["outages"] else "-"
         lines.append(f"{i:>5}  {trial['fault']:<6} {trial['phase']:<13} {trial['rank']:>4} {trial['victims']:>7} "
                      f"{trial['restarts']:>9} {worst:>9} {trial['seconds']:>6.1f}  {'same' if trial['good'] else 'WRONG'}")
-    outages = [s for trial in done for s in trial["outages"]]
+    lines += ["", *summary(done, what)]
     lines.append(f"{sum(t['good'] for t in done)} of {len(done)} finished with the failure-free digest, "
                  f"{sum(t['restarts'] for t in done)} recoveries")
+    outages = [s for trial in done for s in trial["outages"]]
     if outages:
-        rare = sorted(outages)[min(len(outages) - 1, int(0.99 * len(outages)))]
         lines.append(f"from {len(outages)} {what} to the first new step: median {statistics.median(outages):.3f} s, "
-                     f"p99 {rare:.3f} s, max {max(outages):.3f} s")
+                     f"p99 {p99(outages):.3f} s, max {max(outages):.3f} s")
     return "\n".join(lines)
+
+
+def summary(done, what):
+    """A line for each first fault, then one for each phase in which it struck."""
+    lines = [f"{'first fault':<13} {'trials':>6} {'same digest':>11} {'recoveries':>10} {what:>14} {'median,s':>8} {'p99,s':>6}"]
+    for key, values in (("fault", FAULTS), ("phase", ["starting"] + PHASES)):
+        for value in values:
+            some = [trial for trial in done if trial[key] == value]
+            outages = [s for trial in some for s in trial["outages"]]
+            times = f"{statistics.median(outages):>8.3f} {p99(outages):>6.3f}" if outages else f"{'-':>8} {'-':>6}"
+            if some:
+                lines.append(f"{value:<13} {len(some):>6} {sum(t['good'] for t in some):>11} "
+                             f"{sum(t['restarts'] for t in some):>10} {len(outages):>14} {times}")
+    return lines
+
+
+def p99(seconds):
+    return sorted(seconds)[min(len(seconds) - 1, int(0.99 * len(seconds)))]
 
 
 def main():

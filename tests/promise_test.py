@@ -107,7 +107,7 @@ class Promise(RondoTest):
 
     def test_a_rank_that_is_far_too_slow_becomes_a_spare(self):
         sets = {"train.micro_batches": 16, "train.global_batch": 64, "train.max_steps": 1060}
-        slow = {"RONDO_CHAOS": "rank=1,step=10,phase=forward,fault=slow,us=500,entries=1000000"}
+        slow = {"RONDO_CHAOS": "rank=1,step=10,phase=forward,fault=slow,us=3000,entries=1000000"}
         calm = self.trained("calm", sets=sets)
         self.assertEqual(self.trained("slow", ranks=3, sets=sets, env=slow), calm)
         self.assertRegex(self.log("slow", 0), r"step \d+: balance: .* times as long as on the others: rank 1 is a spare from now on")
