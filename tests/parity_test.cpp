@@ -85,11 +85,12 @@ TEST_CASE("matrix products, transposed and accumulated, of every precision that 
 }
 
 // Large enough for panels by rows and by columns, the last of which is narrower.
-TEST_CASE("a large product is as exact, and leaves time for something else meanwhile") {
+TEST_CASE("a large product on CPU cores is as exact, and leaves time for something else meanwhile") {
   for (const auto& backend : backends())
     for (const Product p : {Product{1500, 411, 512}, Product{300, 2111, 512}})
       for (const bool ta : kBoth)
         for (const bool accumulate : kBoth) {
+          if (backend->name() != "cpu") continue;
           const Shape a = ta ? Shape{p.k, p.m} : Shape{p.m, p.k};
           const Floats va = draw(a.size(), 1), vb = draw(p.k * p.n, 2), vc = draw(p.m * p.n, 3);
           Bench bench(*backend);
@@ -98,19 +99,21 @@ TEST_CASE("a large product is as exact, and leaves time for something else meanw
           backend->meanwhile([&] { ++calls; });
           backend->matmul(bench.in(va, a.rows, a.cols), ta, bench.in(vb, p.k, p.n), false, c, accumulate);
           backend->meanwhile({});
-          CHECK((calls > 0) == (backend->name() == "cpu"));
+          CHECK(calls > 0);
           const Floats got = bench.out(c);
-          double worst = 0;
+          double worst = 0;  // as product_error() has it, of some elements
           for (std::int64_t at = 0; at < p.m * p.n; at += 97) {
             const std::int64_t row = at / p.n, col = at % p.n;
-            double want = accumulate ? vc[static_cast<std::size_t>(at)] : 0;
-            for (std::int64_t i = 0; i < p.k; ++i)
-              want += static_cast<double>(va[static_cast<std::size_t>(ta ? i * p.m + row : row * p.k + i)]) *
-                      vb[static_cast<std::size_t>(i * p.n + col)];
-            worst = std::max(worst, std::fabs(got[static_cast<std::size_t>(at)] - want));
+            double want = accumulate ? vc[static_cast<std::size_t>(at)] : 0, size = std::fabs(want);
+            for (std::int64_t i = 0; i < p.k; ++i) {
+              const double x = va[static_cast<std::size_t>(ta ? i * p.m + row : row * p.k + i)];
+              const double y = vb[static_cast<std::size_t>(i * p.n + col)];
+              want += x * y, size += std::fabs(x * y);
+            }
+            worst = std::max(worst, std::fabs(got[static_cast<std::size_t>(at)] - want) / size);
           }
           CAPTURE(p.m, p.n, ta, accumulate);
-          CHECK(worst < 2e-5);
+          CHECK(worst < 5e-7);
         }
 }
 
