@@ -68,6 +68,7 @@ class MpiCommunicator final : public Communicator {
   MPI_Comm duplicate_of(MPI_Comm other);
   void check_usable() const;
   void find_nodes();
+  int cores_here();
   void look_for_revocation();
   MpiCommunicator& top() { return parent_ == nullptr ? *this : *parent_; }
   bool agree(bool mine);

@@ -1,4 +1,8 @@
-/// How a rank waits: a few pauses, then it gives the core away, and looks round every millisecond.
+/// How a rank waits: it pauses for up to two milliseconds, then it sleeps, and looks round every millisecond.
+///
+/// Where ranks share cores it soon gives its core away instead: the rank that is waited for may need it. Only
+/// there: on Linux 6.18 a rank that yields hundreds of thousands of times a second on a core of its own keeps
+/// others, who only want to wake up there, from running for a minute and more.
 #pragma once
 
 #include <sched.h>
@@ -12,15 +16,13 @@ class Patience {
  public:
   explicit Patience(double timeout_s) : timeout_s_(timeout_s) {}
 
+  /// Whether ranks share cores, from now on; until then they do.
+  static void share_cores(bool shared) { cores_shared_ = shared; }
+
   /// Waits a moment. True about once a millisecond: time to look at the peers and the deadline.
   bool pause() {
-    // Few pauses only: with more ranks than cores the rank that is waited for may need this core.
     if (++pauses_ <= kPauses) {
-#if defined(__x86_64__)
-      __builtin_ia32_pause();
-#elif defined(__aarch64__)
-      asm volatile("yield");
-#endif
+      relax();
       return false;
     }
     const double now = now_s();
@@ -29,7 +31,10 @@ class Patience {
       next_look_ = now + kLookEvery;
     }
     if (now - start_ < kSleepAfter) {
-      sched_yield();
+      if (cores_shared_)
+        sched_yield();
+      else
+        relax();
     } else {
       const timespec moment{0, 50'000};
       nanosleep(&moment, nullptr);
@@ -45,6 +50,15 @@ class Patience {
   void moved() { pauses_ = 0; }
 
  private:
+  static void relax() {
+#if defined(__x86_64__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    asm volatile("yield");
+#endif
+  }
+
+  static inline bool cores_shared_ = true;
   static constexpr int kPauses = 50;
   static constexpr double kLookEvery = 1e-3, kSleepAfter = 2e-3;  // seconds
   double timeout_s_;
