@@ -1,8 +1,8 @@
 /// How a rank waits: it pauses for up to two milliseconds, then it sleeps, and looks round every millisecond.
 ///
 /// Where ranks share cores it soon gives its core away instead: the rank that is waited for may need it. Only
-/// there: on Linux 6.18 a rank that yields hundreds of thousands of times a second on a core of its own keeps
-/// others, who only want to wake up there, from running for a minute and more.
+/// there: on Linux 6.18 ranks that yield again and again, each on a core of its own, have kept others from
+/// waking up for a minute and more.
 #pragma once
 
 #include <sched.h>
