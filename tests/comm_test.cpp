@@ -183,6 +183,41 @@ TEST_CASE("float32 sums have the same bits on every rank") {
   }
 }
 
+TEST_CASE("sums for the owners of slices, which they then share") {
+  for (const std::string& algorithm : available_algorithms(world())) {
+    INFO(algorithm);
+    const auto transport = make_transport(algorithm, world());
+    const Arena arena = transport->allocate(400'000);
+    std::uint32_t salt = 0;
+    for (int round = 0; round < 3; ++round) {
+      const std::vector<WordRange> ranges = {
+          {0, 1}, {2, 5000}, {5000, 5017}, {6000, 300'000}, {300'000, 399'999}};
+      ++salt;
+      for (std::size_t i = 0; i < arena.own.size(); ++i) arena.own[i] = word(world().rank(), i, salt);
+      for (const WordRange range : ranges) {
+        dawdle(++salt);
+        transport->start(arena, range, SumType::int32, SumTo::owners);
+      }
+      salt -= static_cast<std::uint32_t>(ranges.size());
+      transport->finish();
+      std::size_t wrong = 0;
+      for (const WordRange range : ranges) {
+        const WordRange own = slice_of(range, world().rank(), world().size());
+        for (std::size_t i = own.begin; i < own.end; ++i) wrong += arena.own[i] != sum_of_words(i, salt);
+      }
+      CHECK(wrong == 0);
+      transport->share(arena, ranges);
+      for (std::size_t i = 0, r = 0; i < arena.own.size(); ++i) {
+        while (r < ranges.size() && i >= ranges[r].end) ++r;
+        const bool inside = r < ranges.size() && i >= ranges[r].begin;
+        wrong += arena.own[i] != (inside ? sum_of_words(i, salt) : word(world().rank(), i, salt));
+      }
+      CHECK(wrong == 0);
+      transport->combine({}, {});  // until then ranks may still read each other's slices
+    }
+  }
+}
+
 TEST_CASE("work on slices runs once for each slice, after all ranks have started") {
   for (const std::string& algorithm : available_algorithms(world())) {
     INFO(algorithm);

@@ -26,7 +26,7 @@ namespace {
 
 std::unique_ptr<SumAlgorithm> make_algorithm(const std::string& name, const MpiCommunicator& comm,
                                              MPI_Comm mpi, NodeMemory* memory) {
-  if (name == "ring") return std::make_unique<Ring>(mpi, everybody(comm));
+  if (name == "ring") return std::make_unique<Ring>(mpi, everybody(comm), comm.size());
   if (name == "tree") return std::make_unique<Tree>(mpi, everybody(comm));
   if (name == "hierarchical") return std::make_unique<Hierarchical>(comm, mpi, *memory);
   if (name == "mpi") return std::make_unique<MpiSum>(mpi);

@@ -5,6 +5,7 @@
 /// or broken means measuring again, one that cannot be written measuring the next time; neither is an error.
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <span>
@@ -33,8 +34,10 @@ class BySize final : public SumAlgorithm {
  public:
   using Part = std::pair<std::size_t, std::shared_ptr<SumAlgorithm>>;  // as Choice
   explicit BySize(std::vector<Part> parts) : parts_(std::move(parts)) {}
+  bool scatters() const override { return parts_.back().second->scatters(); }
+  /// All-gathers, which not every algorithm can do, go by that of the largest.
   Advance advance(const SumJob& job) override {
-    words_ = job.words;
+    words_ = job.movement == Movement::all_gather ? SIZE_MAX / sizeof(std::uint32_t) : job.words;
     return part().advance(job);
   }
   std::string waiting_for() const override { return part().waiting_for(); }

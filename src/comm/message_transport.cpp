@@ -1,21 +1,10 @@
 #include "message_transport.hpp"
 
 #include <climits>
-#include <numeric>
 
 #include "rondo/core/error.hpp"
 
 namespace rondo {
-namespace {
-
-Circle in_order(const MpiCommunicator& comm) {
-  Circle circle{std::vector<int>(comm.size()), comm.rank()};
-  std::iota(circle.ranks.begin(), circle.ranks.end(), 0);
-  return circle;
-}
-
-}  // namespace
-
 MessageTransport::MessageTransport(std::string name, MpiCommunicator& comm, MPI_Comm mpi,
                                    std::unique_ptr<NodeMemory> memory,
                                    std::unique_ptr<SumAlgorithm> algorithm)
@@ -24,7 +13,7 @@ MessageTransport::MessageTransport(std::string name, MpiCommunicator& comm, MPI_
       mpi_(mpi),
       node_memory_(std::move(memory)),
       algorithm_(std::move(algorithm)),
-      in_order_(mpi, in_order(comm)) {}
+      around_(mpi, everybody(comm), comm.size()) {}
 
 Arena MessageTransport::allocate(std::size_t words) {
   std::uint32_t* own = nullptr;
@@ -38,14 +27,15 @@ Arena MessageTransport::allocate(std::size_t words) {
   return {static_cast<int>(words_.size()) - 1, {own, words}, {}};
 }
 
-void MessageTransport::start(const Arena& arena, WordRange range, SumType type) {
+void MessageTransport::start(const Arena& arena, WordRange range, SumType type, SumTo to) {
   RONDO_CHECK(arena.id >= 0 && arena.id < static_cast<int>(words_.size()) && range.begin <= range.end &&
                   range.end <= words_[arena.id],
               "words [{}, {}) are not in arena {} of transport \"{}\"", range.begin, range.end, arena.id,
               name());
   if (comm_.size() == 1 || range.size() == 0) return;
   in_flight_.started(range.size());
-  jobs_.push_back({arena.own.data() + range.begin, range.size(), type, arena.id, range.begin});
+  const Movement movement = to == SumTo::owners ? Movement::reduce_scatter : Movement::all_reduce;
+  jobs_.push_back({arena.own.data() + range.begin, range.size(), type, movement, arena.id, range.begin});
 }
 
 void MessageTransport::start(WordRange, SliceWork) {
@@ -81,9 +71,11 @@ void MessageTransport::drive(const std::function<Advance()>& advance, const SumA
 void MessageTransport::share(const Arena& arena, std::span<const WordRange> ranges) {
   RONDO_CHECK(jobs_.empty(), "share() while a reduction is pending");
   if (comm_.size() == 1) return;
+  SumAlgorithm& by = algorithm_->scatters() ? *algorithm_ : around_;
   for (const WordRange range : ranges) {
-    const SumJob job{arena.own.data() + range.begin, range.size(), SumType::int32};
-    drive([&] { return in_order_.gather(job); }, in_order_);
+    const SumJob job{arena.own.data() + range.begin, range.size(), SumType::int32,
+                     Movement::all_gather,           arena.id,     range.begin};
+    drive([&] { return by.advance(job); }, by);
   }
 }
 

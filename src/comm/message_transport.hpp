@@ -30,8 +30,9 @@ class MessageTransport final : public Transport {
                    std::unique_ptr<SumAlgorithm> algorithm);
 
   std::string_view name() const override { return name_; }
+  bool scatters() const override { return comm_.size() > 1 && algorithm_->scatters(); }
   Arena allocate(std::size_t words) override;
-  void start(const Arena& arena, WordRange range, SumType type) override;
+  void start(const Arena& arena, WordRange range, SumType type, SumTo to) override;
   void start(WordRange range, SliceWork work) override;
   bool progress() override;
   void finish() override;
@@ -54,7 +55,7 @@ class MessageTransport final : public Transport {
   std::vector<Mapping> private_memory_;  // [arena], without node memory
   std::vector<std::size_t> words_;       // [arena]
   std::unique_ptr<SumAlgorithm> algorithm_;
-  Ring in_order_;  // of share(): slices go by rank
+  Ring around_;  // of share() where the algorithm cannot gather
   std::deque<SumJob> jobs_;
   InFlight in_flight_;
 };

@@ -81,7 +81,7 @@ Arena NcclTransport::allocate(std::size_t words) {
       static_cast<int>(memory_.size()) - 1, {static_cast<std::uint32_t*>(memory_.back()->data()), words}, {}};
 }
 
-void NcclTransport::start(const Arena& arena, WordRange range, SumType type) {
+void NcclTransport::start(const Arena& arena, WordRange range, SumType type, SumTo) {
   RONDO_CHECK(range.begin <= range.end && range.end <= arena.own.size(),
               "words [{}, {}) are not in arena {} of transport \"nccl\"", range.begin, range.end, arena.id);
   if (range.size() == 0) return;

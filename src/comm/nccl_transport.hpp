@@ -30,7 +30,7 @@ class NcclTransport final : public Transport {
 
   std::string_view name() const override { return "nccl"; }
   Arena allocate(std::size_t words) override;
-  void start(const Arena& arena, WordRange range, SumType type) override;
+  void start(const Arena& arena, WordRange range, SumType type, SumTo to) override;
   void start(WordRange range, SliceWork work) override;
   bool progress() override;
   void finish() override;

@@ -36,11 +36,11 @@ Arena SharedTransport::allocate(std::size_t words) {
   return {static_cast<int>(peers_.size()) - 1, {peers[rank_], words}, peers};
 }
 
-void SharedTransport::start(const Arena& arena, WordRange range, SumType type) {
+void SharedTransport::start(const Arena& arena, WordRange range, SumType type, SumTo to) {
   RONDO_CHECK(arena.id >= 0 && arena.id < static_cast<int>(words_.size()) && range.begin <= range.end &&
                   range.end <= words_[arena.id],
               "words [{}, {}) are not in arena {} of transport \"shared\"", range.begin, range.end, arena.id);
-  push({range, {}, arena.id, type});
+  push({range, {}, arena.id, type, to});
 }
 
 void SharedTransport::start(WordRange range, SliceWork work) {
@@ -73,7 +73,8 @@ void SharedTransport::run(const Job& job) {
     job.work(slice);
   } else {
     const auto sum = job.type == SumType::int32 ? simd().sum_i32 : simd().sum_f32;
-    sum(peers_[job.arena].data(), size_, slice.begin, slice.end, kEveryRank);
+    sum(peers_[job.arena].data(), size_, slice.begin, slice.end,
+        job.to == SumTo::owners ? rank_ : kEveryRank);
   }
 }
 

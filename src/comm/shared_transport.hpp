@@ -23,8 +23,9 @@ class SharedTransport final : public Transport {
   explicit SharedTransport(MpiCommunicator& comm);
   std::string_view name() const override { return "shared"; }
   bool shares_memory() const override { return true; }
+  bool scatters() const override { return size_ > 1; }
   Arena allocate(std::size_t words) override;
-  void start(const Arena& arena, WordRange range, SumType type) override;
+  void start(const Arena& arena, WordRange range, SumType type, SumTo to) override;
   void start(WordRange range, SliceWork work) override;
   bool progress() override;
   void finish() override;
@@ -37,6 +38,7 @@ class SharedTransport final : public Transport {
     SliceWork work;  // of the slice; empty for a sum
     int arena = 0;
     SumType type = SumType::int32;
+    SumTo to = SumTo::every_rank;
   };
 
   void push(Job job);

@@ -1,4 +1,5 @@
-/// How one range is summed over ranks by messages: step by step, without waiting, in place.
+/// How one range is summed over ranks by messages, or its slices are given to all: step by step, without
+/// waiting, in place.
 #pragma once
 
 #include <cstddef>
@@ -11,11 +12,16 @@
 
 namespace rondo {
 
-/// A range of an arena that is to be summed: the same on every rank but for `data`.
+/// `reduce_scatter` leaves each rank with the sum of the slice that it owns, `all_gather` gives everybody the
+/// slices of their owners; an all-reduce is the one and then the other.
+enum class Movement { all_reduce, reduce_scatter, all_gather };
+
+/// A range of an arena that is to be moved so: the same on every rank but for `data`.
 struct SumJob {
   std::uint32_t* data;  ///< of this rank: arena + begin
   std::size_t words;
   SumType type;
+  Movement movement = Movement::all_reduce;
   int arena = 0;
   std::size_t begin = 0;
 };
@@ -25,6 +31,8 @@ enum class Advance { waiting, moved, done };
 class SumAlgorithm {
  public:
   virtual ~SumAlgorithm() = default;
+  /// Whether it has all three movements; else it makes an all-reduce of a reduce-scatter.
+  virtual bool scatters() const { return false; }
   /// Does what can be done of a job without waiting. Called with one job until it is `done`, which leaves the
   /// algorithm ready for the next.
   virtual Advance advance(const SumJob& job) = 0;

@@ -12,6 +12,7 @@ std::vector<double> BlockSquares::of(GradientView gradient) {
 // All ranks but one add zeros, so that sums are the bits of what it gave.
 std::vector<double> BlockSquares::of(GradientView gradient, std::span<const WordRange> ranges,
                                      const Communicator& comm, Transport& transport) {
+  if (ranges.empty()) return of(gradient);
   std::vector<BlockSpan> mine;
   for (const WordRange range : ranges) {
     const BlockSpan blocks = blocks_of(slice_of(range, comm.rank(), comm.size()));

@@ -17,7 +17,7 @@ class BlockSquares {
 
   /// Every rank has all sums.
   std::vector<double> of(GradientView gradient);
-  /// Each rank has the sums of its slice of each of these ranges. Collective.
+  /// Each rank has the sums of its slice of each of these ranges; none: every rank has all. Collective.
   std::vector<double> of(GradientView gradient, std::span<const WordRange> ranges, const Communicator& comm,
                          Transport& transport);
 

@@ -14,10 +14,10 @@ namespace rondo {
 
 class CheckedSums {
  public:
-  /// `sums`: whole blocks of kSliceWords. `to`: the rank that gets the sums of its slices alone (this one),
-  /// or kEveryRank. Collective: allocates.
+  /// `sums`: whole blocks of kSliceWords. `scattered`: the ranges of which each rank gets the sums of its own
+  /// slices alone; empty: everybody gets all. Collective: allocates.
   CheckedSums(Backend& backend, Transport& transport, Arena sums, const Communicator& comm,
-              int to = kEveryRank);
+              std::vector<WordRange> scattered = {});
 
   /// One a block, from `block` on, of this rank's part: to be filled before the block's bucket starts; null
   /// where nobody looks. No part or sum of a block may overflow an int32.
@@ -42,7 +42,9 @@ class CheckedSums {
   Backend& backend_;
   Transport& transport_;
   Arena sums_, checksums_;
-  int rank_, to_;
+  int rank_;
+  std::vector<BlockSpan> mine_;  // blocks of which this rank gets the sums
+  SumTo to_;
   bool alone_;  // the sum of one rank is there already, and does not travel
   DeviceArray<std::uint32_t> checksums_of_sums_;
   std::uint32_t fault_ = 0;  // found by this rank in this pass

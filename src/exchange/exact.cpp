@@ -50,10 +50,10 @@ class Exact : public Exchange {
         squares_(backend, blocks()),
         scales_(backend, blocks()),
         maxima_(backend, blocks()) {
-    if (scatter && !sums_.peers.empty()) scattered = buckets_.all();
+    if (scatter && transport.scatters()) scattered = buckets_.all();
     if (!fused_) {
       layer_ = backend.allocate(static_cast<std::size_t>(store.largest_layer()) * sizeof(real));
-      checked_.emplace(backend, transport, sums_, comm, to());
+      checked_.emplace(backend, transport, sums_, comm, scattered);
     }
     if (fixed_.bits_left() < 16)
       warn(
@@ -125,8 +125,7 @@ class Exact : public Exchange {
   }
 
   std::vector<double> block_squares() override {
-    return scattered.empty() ? squares_.of(gradient(1))
-                             : squares_.of(gradient(1), scattered, comm_, transport_);
+    return squares_.of(gradient(1), scattered, comm_, transport_);
   }
 
   void visit(StateVisitor& visitor) override { fixed_.visit(visitor); }

@@ -26,7 +26,7 @@ class Float32 : public Exchange {
         tail_(0, micro_batches, comm),
         block_scale_(backend, static_cast<std::size_t>(store.blocks())),
         squares_(backend, block_scale_.size()) {
-    if (scatter && !gradients_.peers.empty()) scattered = buckets_.all();
+    if (scatter && transport.scatters()) scattered = buckets_.all();
   }
 
   std::string name() const override { return "float32"; }
@@ -69,18 +69,15 @@ class Float32 : public Exchange {
   }
 
   std::vector<double> block_squares() override {
-    return scattered.empty() ? squares_.of(gradient(1))
-                             : squares_.of(gradient(1), scattered, comm_, transport_);
+    return squares_.of(gradient(1), scattered, comm_, transport_);
   }
 
   void visit(StateVisitor&) override {}
 
  private:
   void send(WordRange bucket) {
-    if (scattered.empty()) return transport_.start(gradients_, bucket, SumType::float32);
-    transport_.start(bucket, [this](WordRange slice) {
-      simd().sum_f32(gradients_.peers.data(), comm_.size(), slice.begin, slice.end, comm_.rank());
-    });
+    transport_.start(gradients_, bucket, SumType::float32,
+                     scattered.empty() ? SumTo::every_rank : SumTo::owners);
   }
 
   Backend& backend_;

@@ -24,6 +24,9 @@
 namespace rondo {
 
 enum class SumType { int32, float32 };
+/// Who needs the sum of a range: all, or of each slice (slice_of) the rank that owns it. What other ranks
+/// then have of that slice is not defined.
+enum class SumTo { every_rank, owners };
 
 /// Words [begin, end) of an allocation.
 struct WordRange {
@@ -48,13 +51,14 @@ class Transport {
   virtual ~Transport() = default;
   virtual std::string_view name() const = 0;
   virtual bool shares_memory() const { return false; }  ///< whether arenas have peers
+  virtual bool scatters() const { return false; }       ///< whether sums for their owners alone cost less
 
   /// Memory for reductions. Collective: same order and size on every rank.
   virtual Arena allocate(std::size_t words) = 0;
 
   /// Starts the in-place sum of a range of an arena. Ranges are cut into slices at multiples of
   /// `kSliceWords`. The range belongs to the transport until finish() or progress() says it is done.
-  virtual void start(const Arena& arena, WordRange range, SumType type) = 0;
+  virtual void start(const Arena& arena, WordRange range, SumType type, SumTo to = SumTo::every_rank) = 0;
   /// Only where arenas have peers: each rank runs `work` on the slice of `range` that it owns, once all
   /// ranks have started; done when all have run it. `work` may read and write that slice of every peer.
   virtual void start(WordRange range, SliceWork work) = 0;
