@@ -18,23 +18,24 @@ class Tail {
       : comm_(comm),
         rank_(static_cast<std::size_t>(comm.rank())),
         micro_batches_(static_cast<std::size_t>(micro_batches)),
-        maxima_(maxima + 2),
+        own_(maxima),
+        maxima_(maxima + 3),
         sums_(2 * micro_batches_ + static_cast<std::size_t>(comm.size())) {}
 
-  std::span<std::uint32_t> maxima() { return std::span(maxima_).first(maxima_.size() - 2); }
+  std::span<std::uint32_t> maxima() { return std::span(maxima_).first(own_); }
   void clear() { std::ranges::fill(maxima_, 0u); }
   /// Adds this rank's report and its fault, 0 for none (the greatest wins, as of requests), then combines
   /// all.
   void combine(Transport& transport, const StepReport& mine, std::uint32_t fault);
   /// What all ranks reported. The verdict: not_finite where a loss is not, else still to be found.
   StepOutcome outcome() const;
-  std::uint32_t fault() const { return maxima_.back(); }
+  std::uint32_t fault() const { return maxima_[own_]; }
 
  private:
   Communicator& comm_;
-  std::size_t rank_, micro_batches_;
+  std::size_t rank_, micro_batches_, own_;
   // Sums: losses (a double is two words), then every rank's seconds. All ranks but one add zeros, so that
-  // sums are the bits of what it gave.
+  // sums are the bits of what it gave. Maxima: the exchange's own, fault, request, length.
   std::vector<std::uint32_t> maxima_, sums_;
 };
 

@@ -43,6 +43,11 @@ double BackgroundWriter::wait() {
   return wait_idle(lock);
 }
 
+bool BackgroundWriter::busy() {
+  const std::lock_guard lock(mutex_);
+  return job_.has_value();
+}
+
 std::string BackgroundWriter::take_error() {
   const std::lock_guard lock(mutex_);
   return std::exchange(error_, "");

@@ -26,6 +26,8 @@ class RunCheckpoints {
   /// On rank 0, which writes.
   void begin_writing();
   bool writing() const { return writer_ != nullptr; }
+  /// Whether the background thread of this rank is at work.
+  bool busy() const { return writer_ != nullptr && writer_->busy(); }
   /// Collects the state of all ranks and hands it to the background thread of rank 0. Collective. What went
   /// wrong with the checkpoint before is a warning.
   void write(Trainer& trainer, bool best);

@@ -167,6 +167,7 @@ class Session {
     const StepData& data = loader_->next(kDataTimeout);
     const double waited = now_s() - wait;
     wish_ = std::max(wish_, request());
+    trainer_->work_beside(checkpoints_->busy());
     try {
       result_ = trainer_->step(data, loader_->ahead(), wish_);
     } catch (const NotFinite&) {  // as wrong weights may do

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <bit>
 #include <numeric>
+#include <utility>
 
 #include "rondo/core/clock.hpp"
 #include "rondo/core/error.hpp"
@@ -197,7 +198,10 @@ StepResult Trainer::step(const StepData& data, const StepData* ahead, std::uint3
     collect_losses(data, scale, losses);  // what was queued on a GPU is done now
     note_phases(result.times);
     enter(Phase::exchange);
-    outcome = exchange_->finish({losses, request, static_cast<float>(now_s() - begin)});
+    const double reported = now_s(), since = std::exchange(reported_s_, reported);
+    const auto seconds = static_cast<float>(reported - begin);
+    outcome = exchange_->finish({losses, request, beside_ ? -seconds : seconds,
+                                 comm_.rank() == 0 ? static_cast<float>(reported - since) : 0});
     if (outcome.verdict == Verdict::corrupt) {
       result.wrong.push_back(outcome.corruption);
       RONDO_CHECK(
@@ -260,7 +264,7 @@ StepResult Trainer::step(const StepData& data, const StepData* ahead, std::uint3
   result.request = outcome.request;
   // In float32 sums depend on who runs what: a run could not be repeated if that followed a clock.
   const bool balances = config_.train.balance && config_.exchange.arithmetic == "exact";
-  if (balances && balancer_.observe(of_active(outcome.seconds))) {
+  if (balances && balancer_.observe(of_active(outcome.seconds), outcome.length)) {
     result.balance = balancer_.account();
     exchange_->collect();
   }

@@ -49,7 +49,8 @@ enum class Verdict {
 struct StepReport {
   std::span<const double> losses;  ///< one per micro-batch of the global batch, 0 where another rank ran it
   std::uint32_t request = 0;       ///< something that all ranks should do after this step (see train), or 0
-  float seconds = 0;               ///< that its micro-batches took
+  float seconds = 0;               ///< that its micro-batches took; negative: beside other work
+  float length = 0;                ///< of the first rank: seconds since its report before
 };
 
 /// Where a sum was found wrong, one place of perhaps several.
@@ -62,7 +63,8 @@ struct Corruption {
 struct StepOutcome {
   Verdict verdict = Verdict::commit;
   std::vector<double> losses;  ///< of every micro-batch of the global batch
-  std::vector<float> seconds;  ///< of every rank
+  std::vector<float> seconds;  ///< of every rank, as in its report
+  float length = 0;            ///< of the first rank
   std::uint32_t request = 0;   ///< the greatest that any rank made
   Corruption corruption = {};  ///< after `corrupt`
 };
@@ -111,7 +113,7 @@ class Exchange {
 
 /// `micro_batches`: of the global batch. `spares`: how many ranks may run none of them; InputError where the
 /// exchange needs every rank. `scatter`: whether it is enough that each rank has a part of the sums (see
-/// Exchange::scattered), which costs less where ranks share memory. Attaches gradient memory to the store.
+/// Exchange::scattered), which costs less where Transport::scatters(). Attaches gradient memory to the store.
 std::unique_ptr<Exchange> make_exchange(const ExchangeOptions& options, Backend& backend, Communicator& comm,
                                         Transport& transport, ParameterStore& store,
                                         std::int64_t micro_batches, std::int64_t spares = 0,

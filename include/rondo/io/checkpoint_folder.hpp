@@ -71,6 +71,7 @@ class BackgroundWriter {
   double submit(std::int64_t step, Snapshot snapshot, bool is_best);
   /// Waits until all is written (or has failed). Returns the seconds waited; throws like submit().
   double wait();
+  bool busy();  ///< whether something waits to be written, or is
   /// What went wrong since the last call, one line, or "" if nothing did.
   std::string take_error();
 

@@ -25,6 +25,12 @@ class Balancer {
       8;  ///< steps that touch memory and plan for the first time: not judged
   static constexpr int kLooks = 3;
   static constexpr std::size_t kFirstLook = 64;  ///< after a change, which a passing trouble may have caused
+  /// Once shares have settled after a change, the slowest rank is relieved of one more micro-batch by way of
+  /// trial, and again, as long as that makes kFirstLook steps shorter by kTrial: what a rank does beside its
+  /// micro-batches takes its time, too.
+  static constexpr double kTrial = 0.015;
+  static constexpr double kSlow = 1.25;  ///< a rank that takes so much longer than the others is relieved so
+  static constexpr double kRisk = 0.15;  ///< but not where costs tell that a step would be so much longer
 
   /// Begins with shares as equal as possible. micro_batches >= ranks.
   Balancer(std::int64_t micro_batches, int ranks);
@@ -32,10 +38,11 @@ class Balancer {
   /// Micro-batches of each rank; ranks take them in order.
   std::span<const std::int64_t> shares() const { return shares_; }
 
-  /// `seconds`: what each rank took for its share of one step. True when shares have changed.
+  /// `seconds`: what each rank took for its share of one step, negative where it had other work beside, which
+  /// counts for the average of many only; `length`: what the whole step took. True when shares have changed.
   ///
   /// They move by at most half of an equal share a rank at a time.
-  bool observe(std::span<const float> seconds);
+  bool observe(std::span<const float> seconds, double length);
 
   /// The rank that the others had better do without: the one micro-batch that it keeps makes a step longer by
   /// kMuch or more than if they ran that, too, on the average of kLook steps and this kLooks times in a row.
@@ -54,16 +61,27 @@ class Balancer {
   /// burden() of one look, -1: nobody.
   int burden_by(std::span<const double> cost) const;
   void look_for_burden();
-  void move_towards(std::span<const std::int64_t> target);
+  std::vector<std::int64_t> towards(std::span<const std::int64_t> target) const;
+  /// What to change to for a trial or after one; empty: nothing.
+  std::vector<std::int64_t> next_trial(std::string& why);
+  std::vector<std::int64_t> relieve();
   std::vector<std::int64_t> best(std::span<const double> cost) const;
   double slowest(std::span<const std::int64_t> shares, std::span<const double> cost) const;
 
   std::int64_t micro_batches_;
   std::vector<std::int64_t> shares_;
-  std::vector<std::array<double, kLook>> costs_;  // [rank], seconds a micro-batch of the last steps
-  std::vector<double> known_;                     // [rank], the cost that the last decision or look went by
+  std::vector<std::array<double, kLook>> costs_;     // [rank], seconds a micro-batch of the last steps
+  std::vector<std::array<double, kGlance>> glance_;  // [rank], of the last without other work beside
+  std::vector<std::size_t> glances_;                 // [rank], so many steps without it have been seen
+  std::vector<double> known_;  // [rank], the cost that the last decision or look went by
   std::size_t steps_ = 0, unchanged_ = 0, changes_ = 0;  // seen
-  int burden_ = -1, looks_ = 0;                          // of the last look; so many looks in a row
+  std::vector<double> lengths_;        // seconds of each step with these shares, the first kFirstLook of them
+  std::vector<std::int64_t> untried_;  // the shares before the trial that is under way
+  double untried_s_ = 0;               // a step with those
+  std::size_t relieved_ = 0;           // by the trial
+  bool settled_ = true;                // nothing is left to try
+  std::vector<double> unseen_;         // [rank], by how much trials have shown it to be slower than its costs
+  int burden_ = -1, looks_ = 0;        // of the last look; so many looks in a row
   double times_as_long_ = 0;
   std::string account_;
 };

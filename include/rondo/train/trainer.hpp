@@ -83,6 +83,9 @@ class Trainer {
   /// is found after the update, which all have made then, is thrown by the next call that needs all ranks;
   /// the result counts. After regroup() the step steps_done() is the one to run.
   StepResult step(const StepData& data, const StepData* ahead, std::uint32_t request);
+  /// Whether this rank does something else beside the steps from now on, which the others do not: how long it
+  /// takes says little of its speed then.
+  void work_beside(bool does) { beside_ = does; }
   /// After Communicator::recover() has returned `lost`: spares take over from them. Says which, for readers.
   std::string lose(std::span<const int> lost) { return roster_.lose(lost); }
   /// Then: sums among the survivors from now on, who share the micro-batches anew. Collective. After a
@@ -145,6 +148,8 @@ class Trainer {
   std::unique_ptr<Exchange> exchange_;
   Snapshot kept_;  // the exchange's state, between the old exchange and the new one
   std::int64_t steps_done_ = 0;
+  double reported_s_ = 0;  // when the last report was made
+  bool beside_ = false;    // see work_beside()
 };
 
 }  // namespace rondo
