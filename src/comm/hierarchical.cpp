@@ -32,7 +32,9 @@ std::vector<SumJob> Hierarchical::share_of_lane(const SumJob& job) const {
   return share;
 }
 
-Advance Hierarchical::advance(const SumJob& job) {
+Advance Hierarchical::advance(const SumJob& asked) {
+  SumJob job = asked;
+  if (!scatters()) job.movement = Movement::all_reduce;
   Boards& boards = memory_.boards();
   switch (phase_) {
     case Phase::begin:

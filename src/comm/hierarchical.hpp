@@ -22,7 +22,7 @@ class Hierarchical final : public SumAlgorithm {
   /// Jobs are ranges of `memory`, which outlives this.
   Hierarchical(const MpiCommunicator& comm, MPI_Comm mpi, NodeMemory& memory);
   bool scatters() const override { return even_; }
-  Advance advance(const SumJob& job) override;
+  Advance advance(const SumJob& asked) override;
   std::string waiting_for() const override;
 
  private:
