@@ -8,13 +8,15 @@ import unittest
 
 from rondo_testing import TINY, RondoTest, Started, checkpoints, settings, wait_until, write_config
 
-LAST = 1200
+LAST = 2400
 LONG = TINY | {"train.max_steps": LAST, "train.log_every": 100, "checkpoint.every_steps": 100, "checkpoint.keep": 100}
 PRIVATE = "RONDO_TEST_PRIVATE_MOUNTS"  # set where mounts are this process's own
 
 
 def mount(*arguments):
-    subprocess.run(["mount", *map(str, arguments)], check=True)
+    """Tries again for a while: nothing turns read-only while a file is being written there."""
+    wait_until(lambda: subprocess.run(["mount", *map(str, arguments)], stderr=subprocess.DEVNULL).returncode == 0,
+               "mount " + " ".join(map(str, arguments)))
 
 
 class TroublesTest(RondoTest):
