@@ -1,11 +1,11 @@
 // The exact all-reduce's conversion, and the sums of squares that clipping needs.
 //
 // Shapes: q and g are arenas of blocks * kBlock values (arena.cuh); scales, max_bits, checksums and squares
-// one number a block. quantise: q = rint(g * scale), or is added to; max_bits[block] grows to the largest bit
-// pattern of |g|, and, unless that is null, checksums[block] becomes q's (kChecksumPrime in tensor.hpp);
-// checksum: the latter alone. All are the CPU's integers. squares[block]: the sum in double precision of (g *
-// block_scale)^2: each thread its four values, then reduce.cuh's order. Cost in bytes a value: quantise 8,
-// adding 12; checksum and squares 4.
+// one number a block. quantise: q = rint(g * scale), or is added to, or its values are converted, too;
+// max_bits[block] grows to the largest bit pattern of those converted, and, unless that is null,
+// checksums[block] becomes q's (kChecksumPrime in tensor.hpp); checksum: the latter alone. All are the CPU's
+// integers. squares[block]: the sum in double precision of (g * block_scale)^2: each thread its four values,
+// then reduce.cuh's order. Cost in bytes a value: quantise 8, adding 12; checksum and squares 4.
 #include "arena.cuh"
 #include "launch.hpp"
 #include "reduce.cuh"
@@ -48,16 +48,20 @@ __global__ void checksum_kernel(const std::uint32_t* q, std::uint32_t* checksums
   if (thread == 0) checksums[blockIdx.x] = sum;
 }
 
-__global__ void quantise_kernel(std::uint32_t* q, const float* g, const float* scales, bool add,
+__global__ void quantise_kernel(std::uint32_t* q, const float* g, const float* scales, Held held,
                                 std::uint32_t* max_bits, std::uint32_t* checksums) {
   __shared__ std::uint32_t shared[kWarps];
   const std::int64_t i = arena_pack();
   const float scale = scales[blockIdx.x];
   const Pack<float, 4> value = load<4>(g, i);
   Pack<std::uint32_t, 4> sum = {};
-  if (add) sum = load<4>(q, i);
+  if (held != Held::nothing) sum = load<4>(q, i);
   std::uint32_t largest = 0;
   for (int j = 0; j < 4; ++j) {
+    if (held == Held::values) {
+      largest = max(largest, sum.at[j] & 0x7fffffffu);
+      sum.at[j] = fixed_of(__uint_as_float(sum.at[j]) * scale);
+    }
     largest = max(largest, __float_as_uint(value.at[j]) & 0x7fffffffu);
     sum.at[j] += fixed_of(value.at[j] * scale);
   }
@@ -88,10 +92,10 @@ __global__ void squares_kernel(const T* gradient, const float* block_scale, doub
 
 }  // namespace
 
-void quantise(std::uint32_t* q, const float* g, std::int64_t blocks, const float* scales, bool add,
+void quantise(std::uint32_t* q, const float* g, std::int64_t blocks, const float* scales, Held held,
               std::uint32_t* max_bits, std::uint32_t* checksums, cudaStream_t stream) {
   if (blocks == 0) return;
-  quantise_kernel<<<static_cast<unsigned>(blocks), kThreads, 0, stream>>>(q, g, scales, add, max_bits,
+  quantise_kernel<<<static_cast<unsigned>(blocks), kThreads, 0, stream>>>(q, g, scales, held, max_bits,
                                                                           checksums);
 }
 

@@ -71,7 +71,7 @@ void pinball_loss(const float* prediction, const float* target, const float* wei
                   float* gradient, cudaStream_t stream);
 
 // -- fixed_point.cu --------------------------------------------------------------------------------
-void quantise(std::uint32_t* q, const float* g, std::int64_t blocks, const float* scales, bool add,
+void quantise(std::uint32_t* q, const float* g, std::int64_t blocks, const float* scales, Held held,
               std::uint32_t* max_bits, std::uint32_t* checksums, cudaStream_t stream);
 void checksum(const std::uint32_t* q, std::int64_t blocks, std::uint32_t* checksums, cudaStream_t stream);
 void block_squares(const float* values, const std::uint32_t* fixed, const float* block_scale,

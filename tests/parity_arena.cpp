@@ -36,31 +36,48 @@ struct Gradients {
 TEST_CASE("gradients are quantised, added and measured exactly, whatever their size") {
   for (const auto& backend : backends())
     for (const std::int64_t blocks : {0, 1, 3})
-      for (const bool add : {false, true}) {
+      for (const Held held : {Held::nothing, Held::values, Held::integers}) {
         Floats g = draw(blocks * kBlock, 1);
         const Floats scales = {0x1p30f, 0x1p126f, 0x1p-126f};
         const Floats far = {0.5f,  1.5f,  -2.5f,  0x1p-31f, 3 * 0x1p-31f, 2,        -2,
                             -0.0f, 1e38f, -1e38f, 1e-45f,   1e-38f,       INFINITY, -INFINITY};
         for (std::int64_t b = 0; b < blocks; ++b) std::copy(far.begin(), far.end(), g.begin() + b * kBlock);
         if (blocks == 3) g[5] = g[2 * kBlock + 700] = -std::nanf("");
-        Words before(g.size(), 0x80000001u), want = before, bits(static_cast<std::size_t>(blocks), 3);
+        Words before(g.size(), 0x80000001u), bits(static_cast<std::size_t>(blocks), 3);
+        if (held == Held::values) {  // the far ones at other places than g's
+          Floats values = draw(blocks * kBlock, 2);
+          for (std::int64_t b = 0; b < blocks; ++b)
+            std::copy(far.begin(), far.end(), values.begin() + b * kBlock + 7);
+          for (std::size_t i = 0; i < before.size(); ++i) before[i] = std::bit_cast<std::uint32_t>(values[i]);
+        }
+        Words want = before;
         Words want_bits = bits, sums(bits), want_sums(bits.size());
         Bench bench(*backend);
         std::uint32_t* q = bench.in(before);
         const float* table = bench.in(scales);
         std::uint32_t *largest = bench.in(bits), *checksums = bench.in(sums);
-        bench->quantise(q, bench.in(g), blocks, table, add, largest, checksums);
+        bench->quantise(q, bench.in(g), blocks, table, held, largest, checksums);
         for (std::size_t i = 0; i < g.size(); ++i) {
-          const auto fixed = static_cast<std::uint32_t>(reference::to_fixed(g[i], scales[i / kBlock]));
-          want[i] = add ? want[i] + fixed : fixed;
-          want_bits[i / kBlock] = std::max(want_bits[i / kBlock], reference::magnitude_bits(g[i]));
+          const auto fixed = [&](float value) {
+            want_bits[i / kBlock] = std::max(want_bits[i / kBlock], reference::magnitude_bits(value));
+            return static_cast<std::uint32_t>(reference::to_fixed(value, scales[i / kBlock]));
+          };
+          if (held == Held::nothing) want[i] = 0;
+          if (held == Held::values) want[i] = fixed(std::bit_cast<float>(want[i]));
+          want[i] += fixed(g[i]);
         }
         for (std::size_t b = 0; b < bits.size(); ++b)
           want_sums[b] = reference::checksum(std::span(want).subspan(b * kBlock, kBlock));
         CHECK(bench.out(q, blocks * kBlock) == want);
         CHECK(bench.out(largest, blocks) == want_bits);
         CHECK(bench.out(checksums, blocks) == want_sums);
-        bench->quantise(q, bench.in(Floats(g.size())), blocks, table, true, largest, nullptr);
+        if (held == Held::nothing) {
+          auto* in_place = reinterpret_cast<std::uint32_t*>(bench.in(g));
+          bench->quantise(in_place, reinterpret_cast<float*>(in_place), blocks, table, held, largest,
+                          nullptr);
+          CHECK(bench.out(in_place, blocks * kBlock) == want);
+        }
+        bench->quantise(q, bench.in(Floats(g.size())), blocks, table, Held::integers, largest, nullptr);
         CHECK(bench.out(largest, blocks) == want_bits);  // maxima only grow
         std::uint32_t* again = bench.in(Words(bits.size()));
         bench->checksum(q, blocks, again);

@@ -1,6 +1,7 @@
 #include "reference_backend.hpp"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <cstring>
 #include <type_traits>
@@ -125,12 +126,16 @@ void ReferenceBackend::pinball_loss(Matrix prediction, Matrix target, Matrix wei
 }
 
 void ReferenceBackend::quantise(std::uint32_t* q, const real* g, std::int64_t blocks, const float* scales,
-                                bool add, std::uint32_t* max_bits, std::uint32_t* checksums) {
+                                Held held, std::uint32_t* max_bits, std::uint32_t* checksums) {
   for (std::int64_t i = 0; i < blocks * kBlock; ++i) {
-    const auto value = static_cast<float>(g[i]);
-    const auto fixed = static_cast<std::uint32_t>(reference::to_fixed(value, scales[i / kBlock]));
-    q[i] = add ? q[i] + fixed : fixed;
-    max_bits[i / kBlock] = std::max(max_bits[i / kBlock], reference::magnitude_bits(value));
+    const auto fixed = [&](float value) {
+      max_bits[i / kBlock] = std::max(max_bits[i / kBlock], reference::magnitude_bits(value));
+      return static_cast<std::uint32_t>(reference::to_fixed(value, scales[i / kBlock]));
+    };
+    const std::uint32_t before = held == Held::values     ? fixed(std::bit_cast<float>(q[i]))
+                                 : held == Held::integers ? q[i]
+                                                          : 0;
+    q[i] = before + fixed(static_cast<float>(g[i]));
   }
   if (checksums != nullptr) checksum(q, blocks, checksums);
 }

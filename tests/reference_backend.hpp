@@ -46,7 +46,7 @@ class ReferenceBackend : public Backend {
                     Matrix gradient) override;
   void pinball_loss(Matrix prediction, Matrix target, Matrix weights, std::span<const double> quantiles,
                     real scale, double* losses, Matrix gradient) override;
-  void quantise(std::uint32_t* q, const real* g, std::int64_t blocks, const float* scales, bool add,
+  void quantise(std::uint32_t* q, const real* g, std::int64_t blocks, const float* scales, Held held,
                 std::uint32_t* max_bits, std::uint32_t* checksums) override;
   void checksum(const std::uint32_t* q, std::int64_t blocks, std::uint32_t* checksums) override;
   void block_squares(GradientView g, std::int64_t blocks, double* squares) override;

@@ -186,6 +186,10 @@ TEST_CASE("reductions have the same bits on every instruction set, and are right
       CAPTURE(n, table->name);
       CHECK(table->checksum(data.q.data(), n) == checksum);
       CHECK(table->max_bits(data.a.data(), n) == largest);
+      for (const std::uint32_t word : {0x80000000u, 0x7fffffffu, 0xffffffffu, 0x0000ffffu}) {
+        const Words same(n, word);
+        CHECK(table->checksum(same.data(), n) == reference::checksum(same));
+      }
       Words q(n);
       CHECK(table->quantise(q.data(), data.a.data(), n, 3.0f, false) == largest);
       std::vector<std::int32_t> codes(n);

@@ -154,6 +154,17 @@ TEST_CASE("heartbeats are read as they were written, and nothing else is") {
   REQUIRE_THROWS_AS(HeartbeatFile("/proc/nowhere", 0), InputError);
 }
 
+TEST_CASE("a rank says at once that others go on without it") {
+  const Folder folder;
+  Watchdog watchdog(WatchdogOptions{.floor_s = 60}, folder.path, folder.path + "/log", 0, 2);
+  std::this_thread::sleep_for(std::chrono::milliseconds(20));  // its first record is written
+  watchdog.began_at(37, true);
+  const auto beat = read_beat(folder.path, 0);
+  REQUIRE(beat);
+  CHECK(beat->survives == 1);
+  CHECK(beat->first_step == 37);
+}
+
 TEST_CASE("the account survives a torn line") {
   const Folder folder;
   REQUIRE(read_attempts(folder.path).empty());

@@ -28,7 +28,8 @@ std::vector<BlockSpan> tensors_of(const ParameterStore& store) {
 
 // Two ways to the same integers:
 //   two passes: each micro-batch is converted and added to this rank's int32 arena, layer by layer while its
-//   gradients are in the cache, so there is memory for one layer's gradients only; then arenas are summed;
+//   gradients are in the cache, so there is memory for one layer's gradients only; then arenas are summed.
+//   The first one's gradients wait in the arena itself, as float32, and are converted with the second's;
 //   fused: every rank runs one micro-batch and can read its peers' memory, so the owner of a slice converts
 //   and adds all ranks' float32 gradients in one pass.
 // Block maxima come from whoever converts; the tail takes their maximum over ranks. In the two-pass form each
@@ -64,9 +65,7 @@ class Exact : public Exchange {
   }
 
   std::string name() const override { return fused_ ? "exact, fused" : "exact"; }
-  real* gradients() override {
-    return fused_ ? reinterpret_cast<real*>(sums_.own.data()) : static_cast<real*>(layer_->data());
-  }
+  real* gradients() override { return reinterpret_cast<real*>(sums_.own.data()); }
   bool adds(std::int64_t) const override { return false; }
 
   void begin(std::int64_t) override {
@@ -77,19 +76,19 @@ class Exact : public Exchange {
       scales_.put({fixed_.scales(), blocks()});
       maxima_.clear();
     }
-    next_micro_batch();
+    start_layer(0, 0);
   }
 
   void ready(std::int64_t end, std::int64_t index, std::int64_t count) override {
     const double start = now_s();
     const bool last = index + 1 == count, whole = end == store_.values();
-    if (!fused_ && end > converted_) convert(end, index > 0, last);
+    if (!fused_ && end > begin_) convert(end, index, last);
     if (last) {
       buckets_.ready(end, [&](WordRange bucket) { send(bucket); });
       if (whole && !fused_) checked_->start_checksums();
       transport_.progress();
     }
-    if (whole) next_micro_batch();
+    if (whole) start_layer(0, index + 1);
     const double stop = now_s();
     times.hidden_s += stop - start;
     note_span(SpanKind::exchange, index, start, stop);
@@ -134,9 +133,14 @@ class Exact : public Exchange {
   int to() const { return scattered.empty() ? kEveryRank : comm_.rank(); }
   std::size_t blocks() const { return sums_.own.size() / static_cast<std::size_t>(kBlock); }
 
-  void next_micro_batch() {
-    converted_ = 0;
-    if (!fused_) store_.slide_gradients(0);
+  // Gradients of the layer from `begin` on, of this rank's `index`-th micro-batch.
+  real* layer(std::int64_t begin, std::int64_t index) {
+    return index == 0 ? gradients() + begin : static_cast<real*>(layer_->data());
+  }
+
+  void start_layer(std::int64_t begin, std::int64_t index) {
+    begin_ = begin;
+    if (!fused_) store_.attach_layer(begin, layer(begin, index));
   }
 
   void send(WordRange bucket) {
@@ -147,14 +151,15 @@ class Exact : public Exchange {
   }
 
   // The gradients of the layer that has just become ready, while they are in the cache.
-  void convert(std::int64_t end, bool add, bool last) {
-    RONDO_CHECK(end - converted_ <= store_.largest_layer(),
-                "a layer did not say that its gradients are ready");
-    const std::int64_t b = converted_ / kBlock;
-    backend_.quantise(sums_.own.data() + converted_, gradients(), (end - converted_) / kBlock,
-                      scales_.data() + b, add, maxima_.data() + b, last ? checked_->checksums(b) : nullptr);
-    converted_ = end;
-    store_.slide_gradients(end);
+  void convert(std::int64_t end, std::int64_t index, bool last) {
+    RONDO_CHECK(end - begin_ <= store_.largest_layer(), "a layer did not say that its gradients are ready");
+    const std::int64_t b = begin_ / kBlock;
+    const Held held = index == 0 ? Held::nothing : index == 1 ? Held::values : Held::integers;
+    if (index > 0 || last)
+      backend_.quantise(sums_.own.data() + begin_, layer(begin_, index), (end - begin_) / kBlock,
+                        scales_.data() + b, held, maxima_.data() + b,
+                        last ? checked_->checksums(b) : nullptr);
+    start_layer(end, index);
   }
 
   void convert_and_sum(WordRange slice) {
@@ -185,7 +190,7 @@ class Exact : public Exchange {
   ParameterStore& store_;
   Arena sums_;  // fused: also the gradients, each block's sum takes their place
   bool fused_;
-  std::unique_ptr<Buffer> layer_;       // gradients of one layer, until they are converted
+  std::unique_ptr<Buffer> layer_;       // gradients of one layer, of all micro-batches but the first
   std::optional<CheckedSums> checked_;  // not where fused
   Buckets buckets_;
   FixedPoint fixed_;
@@ -196,7 +201,7 @@ class Exact : public Exchange {
   BlockSquares squares_;
   DeviceArray<float> scales_;  // these two: not where fused
   DeviceArray<std::uint32_t> maxima_;
-  std::int64_t converted_ = 0;  // of the current micro-batch
+  std::int64_t begin_ = 0;  // of the layer whose gradients come next
 };
 
 }  // namespace

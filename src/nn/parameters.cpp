@@ -30,8 +30,8 @@ std::int64_t ParameterStore::largest_layer() const {
   return largest;
 }
 
-void ParameterStore::slide_gradients(std::int64_t begin) {
-  slide_ = begin;
+void ParameterStore::attach_layer(std::int64_t begin, real* memory) {
+  gradients_ = memory, gradients_begin_ = begin;
   const auto end = std::ranges::upper_bound(layer_ends_, begin);
   const auto in_layer = [&](const Parameter& p) { return end != layer_ends_.end() && p.offset < *end; };
   auto p = std::ranges::lower_bound(list_, begin, {}, &Parameter::offset);

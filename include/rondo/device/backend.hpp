@@ -153,9 +153,11 @@ class Backend {
                             Matrix gradient) = 0;
 
   // -- exchange and optimizer, on whole arenas of n = blocks * kBlock values -------------------------
-  /// q (+)= rint(g * scales[block]) and max_bits[block] = max(max_bits[block], bits of |g|). Unless it is
-  /// null, checksums[block] = q's (kChecksumPrime).
-  virtual void quantise(std::uint32_t* q, const real* g, std::int64_t blocks, const float* scales, bool add,
+  /// q becomes rint(g * scales[block]) (g may be q's memory), or, where q holds integers, is added to, or,
+  /// where it holds float32 values v, becomes rint(v * scales[block]) + rint(g * scales[block]).
+  /// max_bits[block] grows to the largest bits of |g| and |v|. Unless it is null, checksums[block] = q's
+  /// (kChecksumPrime).
+  virtual void quantise(std::uint32_t* q, const real* g, std::int64_t blocks, const float* scales, Held held,
                         std::uint32_t* max_bits, std::uint32_t* checksums) = 0;
   /// The same checksums of what is there.
   virtual void checksum(const std::uint32_t* q, std::int64_t blocks, std::uint32_t* checksums) = 0;

@@ -44,7 +44,7 @@ struct Simd {
   /// Returns the largest bit pattern of |peers[r][i]|.
   std::uint32_t (*exact_sum_all)(std::uint32_t* const* peers, int ranks, std::size_t begin, std::size_t end,
                                  float scale, float inverse);
-  /// The checksum of q as kChecksumPrime says. n <= 2^20.
+  /// The checksum of q as kChecksumPrime says. n <= 2^15.
   std::uint32_t (*checksum)(const std::uint32_t* q, std::size_t n);
   /// g = q * scale
   void (*dequantise)(float* g, const std::uint32_t* q, std::size_t n, float scale);

@@ -17,6 +17,9 @@ using real = RONDO_REAL;
 inline constexpr std::int64_t kBlock = 1024;
 inline std::int64_t blocks_for(std::int64_t values) { return (values + kBlock - 1) / kBlock; }
 
+/// What is in memory of 32-bit words before they are written.
+enum class Held { nothing, values, integers };  // values: float32
+
 /// The checksum of a block of int32 is the sum of (2i + 1) * q[i], i from 0, in exact integers, modulo this
 /// prime. The checksum of a sum is then the sum of checksums, as long as nothing overflows, and 4096 of them
 /// add up in 32 bits. Whatever changes one or two values of a block changes it (2i + 1 is smaller than the

@@ -3,7 +3,7 @@
 /// Tensors are laid out in the order in which they are added, which is the order in which backward
 /// completes their gradients; so a bucket of ready gradients is a span. Every tensor starts on a block
 /// (kBlock values); the padding stays zero. Who consumes gradients as soon as they are ready needs memory
-/// for one layer's only: see slide_gradients().
+/// for one layer's only: see attach_layer().
 #pragma once
 
 #include <memory>
@@ -42,11 +42,11 @@ class ParameterStore {
   /// The values move there (see allocate()), or, if null, into memory of the store's own. Layers see them
   /// from then on; what they lay in may go.
   void move(real* memory);
-  /// Where gradients go: zeroed device memory that outlives this object's use, for values() numbers, or for
-  /// largest_layer() if slide_gradients() follows the layers.
-  void attach_gradients(real* memory) { gradients_ = memory, slide_ = 0; }
-  /// The gradient memory now holds what follows `begin`, the start of a layer, whose padding becomes zero.
-  void slide_gradients(std::int64_t begin);
+  /// Where gradients go: zeroed device memory for values() numbers that outlives this object's use.
+  void attach_gradients(real* memory) { gradients_ = memory, gradients_begin_ = 0; }
+  /// Gradients of the layer that starts at `begin` go to `memory` from now on, where its padding becomes
+  /// zero. At the end of the arena: nothing.
+  void attach_layer(std::int64_t begin, real* memory);
 
   std::int64_t values() const { return total_; }  ///< size of an arena, padding included
   std::int64_t blocks() const { return total_ / kBlock; }
@@ -56,7 +56,9 @@ class ParameterStore {
   real* value(int index) {
     return (viewed_ != nullptr ? viewed_ : arena()) + list_[static_cast<std::size_t>(index)].offset;
   }
-  real* gradient(int index) { return gradients_ + (list_[static_cast<std::size_t>(index)].offset - slide_); }
+  real* gradient(int index) {
+    return gradients_ + (list_[static_cast<std::size_t>(index)].offset - gradients_begin_);
+  }
   real* arena() { return arena_; }
 
   /// Lets layers see another arena of this layout (averaged weights) until view(nullptr).
@@ -72,7 +74,7 @@ class ParameterStore {
  private:
   std::vector<Parameter> list_;
   std::vector<std::int64_t> layer_ends_;
-  std::int64_t total_ = 0, version_ = 0, slide_ = 0;
+  std::int64_t total_ = 0, version_ = 0, gradients_begin_ = 0;
   Backend* backend_ = nullptr;
   std::unique_ptr<Buffer> values_;  // unless the arena lies in somebody else's memory
   real* arena_ = nullptr;

@@ -84,12 +84,16 @@ void CpuBackend::to_half(std::uint16_t* to, const real* from, std::int64_t n, Pr
   simd_.to_bfloat16(to, from, static_cast<std::size_t>(n));
 }
 
-void CpuBackend::quantise(std::uint32_t* q, const real* g, std::int64_t blocks, const float* scales, bool add,
-                          std::uint32_t* max_bits, std::uint32_t* checksums) {
+void CpuBackend::quantise(std::uint32_t* q, const real* g, std::int64_t blocks, const float* scales,
+                          Held held, std::uint32_t* max_bits, std::uint32_t* checksums) {
   for (std::int64_t b = 0; b < blocks; ++b) {
-    const std::uint32_t bits = simd_.quantise(q + b * kBlock, g + b * kBlock, kBlock, scales[b], add);
+    std::uint32_t* const to = q + b * kBlock;
+    const float* const from[] = {reinterpret_cast<const float*>(to), g + b * kBlock};
+    const std::uint32_t bits = held == Held::values
+                                   ? simd_.quantise_sum(&to, from, 2, 0, kBlock, scales[b], 0)
+                                   : simd_.quantise(to, from[1], kBlock, scales[b], held == Held::integers);
     if (bits > max_bits[b]) max_bits[b] = bits;
-    if (checksums != nullptr) checksums[b] = simd_.checksum(q + b * kBlock, kBlock);  // still in the cache
+    if (checksums != nullptr) checksums[b] = simd_.checksum(to, kBlock);  // still in the cache
   }
 }
 

@@ -142,8 +142,8 @@ void CudaBackend::to_half(std::uint16_t* to, const real* from, std::int64_t n, P
 }
 
 void CudaBackend::quantise(std::uint32_t* q, const real* g, std::int64_t blocks, const float* scales,
-                           bool add, std::uint32_t* max_bits, std::uint32_t* checksums) {
-  kernels::quantise(q, g, blocks, scales, add, max_bits, checksums, stream_.grouped());
+                           Held held, std::uint32_t* max_bits, std::uint32_t* checksums) {
+  kernels::quantise(q, g, blocks, scales, held, max_bits, checksums, stream_.grouped());
   check_launch("quantise");
 }
 
