@@ -22,6 +22,7 @@
 #include "rondo/train/signals.hpp"
 #include "run_checkpoints.hpp"
 #include "run_metrics.hpp"
+#include "run_scores.hpp"
 
 namespace rondo {
 namespace {
@@ -105,6 +106,7 @@ class Session {
           "recovery.spares = {}: a death ends the job here all the same, they only take over from a "
           "rank that is far too slow; ranks on CPUs under mpirun --with-ft ulfm (Open MPI 5) go on",
           config_.spares.count));
+    scores_.emplace(*trainer_, *config_.task, metrics_, checkpoints_->best_score());
     if (command_.resume) checkpoints_->resume(*trainer_, factory_);
     if (comm_.rank() != 0) return;
     directory_.rewind_metrics(trainer_->steps_done(), config_.train.max_steps);
@@ -326,27 +328,10 @@ class Session {
     return mine == kCheckpoint && now_s() - asked_at_ < kSameRequest ? kNoRequest : mine;
   }
 
-  // Evaluates on the validation split, calibrates with it, and tells whether this is the best so far; done
-  // again it says the same.
   bool validate() {
     enter(Phase::evaluation);
-    const std::vector<float> predictions = trainer_->predict(Split::validation);
-    config_.task->calibrate(predictions);
-    const Metrics metrics = config_.task->evaluate(Split::validation, predictions);
-    double score = std::numeric_limits<double>::infinity();
-    std::string text;
-    for (const auto& [name, value] : metrics) {
-      text += fmt::format("  {} {:.5g}", name, value);
-      if (name == config_.task->score()) score = value;
-    }
     progress_->clear();
-    say(fmt::format("step {}: validation{}", trainer_->steps_done(), text));
-    metrics_.evaluation(trainer_->steps_done(), "validation", metrics);
-    if (double& best = checkpoints_->best_score(); score < best) {
-      best = score;
-      best_step_ = trainer_->steps_done();
-    }
-    return best_step_ == trainer_->steps_done();
+    return scores_->validate();
   }
 
   void checkpoint(bool best) {
@@ -361,10 +346,7 @@ class Session {
     getrusage(RUSAGE_SELF, &use);
     log_line(fmt::format("peak memory {:.1f} MiB", static_cast<double>(use.ru_maxrss) / 1024));
     log_line("training stood still for " + metrics_.pauses());
-    const Metrics metrics = evaluate(*trainer_, *config_.task, Split::test);
-    say(fmt::format("test, {} samples:\n{}", config_.task->dataset(Split::test).size(),
-                    config_.task->table(metrics)));
-    metrics_.evaluation(trainer_->steps_done(), "test", metrics);
+    scores_->test();
     say(fmt::format("run directory: {}", directory_.path()));
   }
 
@@ -378,6 +360,7 @@ class Session {
   std::unique_ptr<Backend> backend_;
   std::unique_ptr<Trainer> trainer_;
   std::optional<RunCheckpoints> checkpoints_;
+  std::optional<RunScores> scores_;
   std::unique_ptr<Loader> loader_;
   std::optional<Progress> progress_;
   StepResult result_;      // of the last step
@@ -386,7 +369,6 @@ class Session {
   int returns_ = 0;                       // to the agreed state, since the ranks agreed last
   int fruitless_ = 0;                     // recoveries since the last step that found nobody dead
   LostRanks loss_;                        // not made good yet
-  std::int64_t best_step_ = -1;           // of this process
   std::int64_t first_ = 0, settled_ = 0;  // steps, of which settled_ with what follows them
   std::uint32_t wish_ = kNoRequest, asked_ = kNoRequest;        // this rank's; that of all ranks
   double asked_at_ = -std::numeric_limits<double>::infinity();  // when the last request was met, now_s()
