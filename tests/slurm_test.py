@@ -43,8 +43,11 @@ class Slurm(RondoTest):
         except TimeoutError as e:
             raise AssertionError(f"{e}\n{self.tail()}") from None
 
+    def text(self):
+        return self.output.read_text() if self.output.exists() else ""
+
     def tail(self):
-        return self.output.read_text()[-3000:] if self.output.exists() else ""
+        return self.text()[-3000:]
 
     def field(self, name):
         return self.cluster.job(self.number)[name]
@@ -53,7 +56,7 @@ class Slurm(RondoTest):
         self.wait(lambda: self.field("Restarts") == "1", "a requeue", 90)
         self.wait(self.completed, "the end", 90)
         self.assertEqual(self.digest(self.run_dir), self.whole)
-        self.assertIn("resumed from", self.tail())
+        self.assertIn("resumed from", self.text())
 
     def completed(self):
         state = self.field("JobState")
@@ -67,8 +70,8 @@ class Slurm(RondoTest):
                 self.submit(script)
                 self.cluster.call("scancel", "--batch", "--signal=USR1", self.number)  # as --signal=B:USR1@120 does
                 self.finished_after_a_requeue()
-                self.assertIn("exit code 85: requeue 1 of at most 10", self.tail())
-                self.assertRegex(self.tail(), r"stopped as asked at step \d+")
+                self.assertIn("exit code 85: requeue 1 of at most 10", self.text())
+                self.assertRegex(self.text(), r"stopped as asked at step \d+")
 
     def test_preemption(self):
         for script in SCRIPTS:
