@@ -5,7 +5,7 @@
 // max_bits[block] grows to the largest bit pattern of those converted, and, unless that is null,
 // checksums[block] becomes q's (kChecksumPrime in tensor.hpp); checksum: the latter alone. All are the CPU's
 // integers. squares[block]: the sum in double precision of (g * block_scale)^2: each thread its four values,
-// then reduce.cuh's order. Cost in bytes a value: quantise 8, adding 12; checksum and squares 4.
+// then reduce.cuh's order. Cost in bytes a value: quantise 8, 12 where q is read; checksum and squares 4.
 #include "arena.cuh"
 #include "launch.hpp"
 #include "reduce.cuh"

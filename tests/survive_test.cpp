@@ -157,7 +157,9 @@ TEST_CASE("heartbeats are read as they were written, and nothing else is") {
 TEST_CASE("a rank says at once that others go on without it") {
   const Folder folder;
   Watchdog watchdog(WatchdogOptions{.floor_s = 60}, folder.path, folder.path + "/log", 0, 2);
-  std::this_thread::sleep_for(std::chrono::milliseconds(20));  // its first record is written
+  const Deadline deadline(10);
+  while (!read_beat(folder.path, 0) && !deadline.passed())  // its first record; the next follows 0.1 s later
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
   watchdog.began_at(37, true);
   const auto beat = read_beat(folder.path, 0);
   REQUIRE(beat);

@@ -171,8 +171,8 @@ void Watchdog::began_at(std::int64_t step, bool evicts) {
   impl_->beat.survives = evicts ? 1 : 0;
   impl_->beat.first_step = step;
   impl_->limits.began_at(step);
-  impl_->file.write(
-      impl_->beat);  // at once: launch would take an early death for the end of a job that goes on
+  // At once: `rondo launch` would take an early death for the end of a job that goes on.
+  impl_->file.write(impl_->beat);
 }
 
 void Watchdog::lost(std::span<const int> ranks) {
