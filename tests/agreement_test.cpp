@@ -62,15 +62,13 @@ struct Run {
   explicit Run(const std::string& optimizer) : options(config(optimizer)) {}
 
   void steps(std::int64_t count) {
-    const Assignment mine = trainer.assigned();
     const std::int64_t first = trainer.steps_done();
-    Loader loader(options.task->dataset(Split::train), trainer.sampler(), first, first + count, mine.begin,
-                  mine.end, trainer.batch_rows());
+    const std::unique_ptr<Loader> loader = trainer.loader(first, first + count);
     for (std::int64_t i = 0; i < count; ++i) {
       enter_step(first + i);
       enter(Phase::loading);
       try {
-        trainer.step(loader.next(30), nullptr, kNoRequest);
+        trainer.step(loader->next(30), nullptr, kNoRequest);
       } catch (const NotFinite&) {
         return;
       } catch (const NotRepeated&) {

@@ -1,6 +1,7 @@
 rondo_test(io_test LINKS io)
 rondo_test(csv_test LINKS io)
 rondo_test(series_test LINKS data)
+rondo_test(loader_test LINKS data)
 add_executable(write_sample_checkpoint write_sample_checkpoint.cpp)
 target_link_libraries(write_sample_checkpoint PRIVATE rondo_io)
 add_test(NAME checkpoint_tools_test

@@ -54,10 +54,11 @@ MpiCommunicator::MpiCommunicator(MPI_Comm ranks, double timeout_s) : timeout_s_(
   mpi_check(MPI_Comm_size(ranks, &size_), "MPI_Comm_size");
   comm_ = duplicate_of(ranks);
   find_nodes();
+  count_cores();
   if (started_mpi_) {
     // Who tells Open MPI to yield knows of others on these cores.
     const char* yields = std::getenv("OMPI_MCA_mpi_yield_when_idle");
-    Patience::share_cores(local_size_ > cores_here() || (yields != nullptr && *yields == '1'));
+    Patience::share_cores(local_size_ > cores_ || (yields != nullptr && *yields == '1'));
   }
   cards_ = gather_texts(PeerWatch::card());
   peers_ = std::make_unique<PeerWatch>(cards_, rank_);
@@ -101,8 +102,7 @@ void MpiCommunicator::find_nodes() {
     nodes_.push_back(static_cast<int>(std::ranges::find(all, first) - all.begin()));
 }
 
-// That the ranks of this node may run on, all together.
-int MpiCommunicator::cores_here() {
+void MpiCommunicator::count_cores() {
   cpu_set_t mine{}, all{};
   sched_getaffinity(0, sizeof mine, &mine);
   const std::vector<std::string> sets = gather_texts({reinterpret_cast<const char*>(&mine), sizeof mine});
@@ -110,7 +110,7 @@ int MpiCommunicator::cores_here() {
     std::memcpy(&mine, sets[static_cast<std::size_t>(rank)].data(), sizeof mine);
     CPU_OR(&all, &all, &mine);
   }
-  return CPU_COUNT(&all);
+  cores_ = CPU_COUNT(&all);
 }
 
 std::vector<int> MpiCommunicator::ranks_here() const {

@@ -32,6 +32,7 @@ class MpiCommunicator final : public Communicator {
   int size() const override { return size_; }
   int local_rank() const override { return local_rank_; }
   int local_size() const override { return local_size_; }
+  int cores() const override { return cores_; }
   double timeout_s() const override { return timeout_s_; }
   void set_timeout(double seconds) override { timeout_s_ = seconds; }
 
@@ -68,7 +69,7 @@ class MpiCommunicator final : public Communicator {
   MPI_Comm duplicate_of(MPI_Comm other);
   void check_usable() const;
   void find_nodes();
-  int cores_here();
+  void count_cores();
   void look_for_revocation();
   MpiCommunicator& top() { return parent_ == nullptr ? *this : *parent_; }
   bool agree(bool mine);
@@ -81,7 +82,7 @@ class MpiCommunicator final : public Communicator {
   std::vector<MPI_Comm> owned_;
   MpiCommunicator* parent_ = nullptr;     // of a node's group
   std::vector<MpiCommunicator*> groups_;  // made from this
-  int rank_ = 0, size_ = 1, local_rank_ = 0, local_size_ = 1;
+  int rank_ = 0, size_ = 1, local_rank_ = 0, local_size_ = 1, cores_ = 1;
   std::vector<int> nodes_;          // [rank]
   std::vector<int> seats_;          // [rank]
   std::vector<std::string> cards_;  // [rank]

@@ -1,8 +1,7 @@
 /// How a rank waits: it pauses for up to two milliseconds, then it sleeps, and looks round every millisecond.
 ///
 /// Where ranks share cores it soon gives its core away instead: the rank that is waited for may need it. Only
-/// there: on Linux 6.18 ranks that yield again and again, each on a core of its own, have kept others from
-/// waking up for a minute and more.
+/// there: with a core for each rank, pausing is a quarter faster on steps of 0.2 ms.
 #pragma once
 
 #include <sched.h>

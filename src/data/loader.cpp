@@ -4,6 +4,7 @@
 #include <mutex>
 #include <thread>
 
+#include "rondo/core/clock.hpp"
 #include "rondo/core/error.hpp"
 #include "rondo/core/philox.hpp"
 #include "rondo/data/dataset.hpp"
@@ -29,6 +30,7 @@ struct Loader::Impl {
   const Sampler sampler;
   const std::int64_t last, rows;
   std::pmr::memory_resource& memory;
+  const double quick_s;
 
   std::mutex mutex;                    // guards what follows
   std::int64_t next_step, begin, end;  // to fetch
@@ -36,21 +38,49 @@ struct Loader::Impl {
   std::deque<StepData> ready, free;
   std::exception_ptr failure;
   bool stop = false;
-  StepData current;  // the consumer's
+  bool by_caller = false;  // the caller fetches, and the thread sleeps
+  StepData current;        // the consumer's
   std::thread thread;
 
   Impl(const Dataset& d, Sampler s, std::int64_t first, std::int64_t last_, std::int64_t begin_,
-       std::int64_t end_, std::int64_t rows_, std::pmr::memory_resource& m)
+       std::int64_t end_, std::int64_t rows_, std::pmr::memory_resource& m, double quick)
       : dataset(d),
         sampler(s),
         last(last_),
         rows(rows_),
         memory(m),
+        quick_s(quick),
         next_step(first),
         begin(begin_),
         end(end_) {}
 
-  void fetch(StepData& data, std::int64_t step, std::int64_t from, std::int64_t to) const {
+  bool due(std::size_t most) const { return next_step < last && !failure && ready.size() < most; }
+
+  // Fetches the next step. Gives the lock away meanwhile.
+  void fetch(std::unique_lock<std::mutex>& lock) {
+    StepData data;
+    if (!free.empty()) data = std::move(free.back()), free.pop_back();
+    const std::int64_t step = next_step++, from = begin, to = end;
+    lock.unlock();
+    const double began = now_s();
+    std::exception_ptr problem;
+    try {
+      fill(data, step, from, to);
+    } catch (...) {
+      problem = std::current_exception();
+    }
+    const double seconds = now_s() - began;
+    lock.lock();
+    if (next_step != step + 1 || from != begin || to != end) {  // assigned anew meanwhile
+      free.push_back(std::move(data));
+      return;
+    }
+    failure = problem;
+    ready.push_back(std::move(data));
+    by_caller = seconds < quick_s;
+  }
+
+  void fill(StepData& data, std::int64_t step, std::int64_t from, std::int64_t to) const {
     while (std::ssize(data) > to - from) data.pop_back();
     while (std::ssize(data) < to - from) data.emplace_back(memory);
     for (std::int64_t m = from; m < to; ++m) {
@@ -63,35 +93,29 @@ struct Loader::Impl {
   }
 
   void loop() {
-    for (;;) {
-      StepData data;
-      std::unique_lock lock(mutex);
-      changed.wait(lock, [&] { return stop || (next_step < last && !failure && ready.size() < kAhead); });
+    for (std::unique_lock lock(mutex);;) {
+      changed.wait(lock, [&] { return stop || (!by_caller && due(kAhead)); });
       if (stop) return;
-      if (!free.empty()) data = std::move(free.back()), free.pop_back();
-      const std::int64_t step = next_step++, from = begin, to = end;
-      lock.unlock();
-      std::exception_ptr problem;
-      try {
-        fetch(data, step, from, to);
-      } catch (...) {
-        problem = std::current_exception();
-      }
-      lock.lock();
-      if (next_step != step + 1 || from != begin || to != end) {  // assigned anew meanwhile
-        free.push_back(std::move(data));
-        continue;
-      }
-      failure = problem;
-      ready.push_back(std::move(data));
+      fetch(lock);
       changed.notify_all();
     }
+  }
+
+  // The caller's turn, if it is. It ends with a fetch that is not quick.
+  void fetch_by_caller(std::unique_lock<std::mutex>& lock) {
+    if (!by_caller || !due(1)) return;
+    fetch(lock);
+    wake_thread();
+  }
+  void wake_thread() {
+    if (!by_caller) changed.notify_all();
   }
 };
 
 Loader::Loader(const Dataset& dataset, Sampler sampler, std::int64_t first, std::int64_t last,
-               std::int64_t begin, std::int64_t end, std::int64_t rows, std::pmr::memory_resource& memory)
-    : impl_(std::make_unique<Impl>(dataset, sampler, first, last, begin, end, rows, memory)) {
+               std::int64_t begin, std::int64_t end, std::int64_t rows, std::pmr::memory_resource& memory,
+               double quick_s)
+    : impl_(std::make_unique<Impl>(dataset, sampler, first, last, begin, end, rows, memory, quick_s)) {
   impl_->thread = std::thread([this] { impl_->loop(); });
 }
 
@@ -118,18 +142,20 @@ void Loader::assign(std::int64_t step, std::int64_t begin, std::int64_t end) {
 const StepData& Loader::next(double timeout_s) {
   std::unique_lock lock(impl_->mutex);
   impl_->free.push_back(std::move(impl_->current));
+  impl_->fetch_by_caller(lock);
   const bool arrived = impl_->changed.wait_for(lock, std::chrono::duration<double>(timeout_s),
                                                [&] { return !impl_->ready.empty(); });
   RONDO_CHECK(arrived, "no data for {} s: is the file system stuck?", timeout_s);
   if (impl_->failure && impl_->ready.size() == 1) std::rethrow_exception(impl_->failure);
   impl_->current = std::move(impl_->ready.front());
   impl_->ready.pop_front();
-  impl_->changed.notify_all();
+  impl_->wake_thread();
   return impl_->current;
 }
 
 const StepData* Loader::ahead() {
-  const std::lock_guard lock(impl_->mutex);
+  std::unique_lock lock(impl_->mutex);
+  impl_->fetch_by_caller(lock);
   return impl_->ready.empty() || impl_->failure ? nullptr : &impl_->ready.front();
 }
 

@@ -24,9 +24,7 @@ class Way {
   Way(RunConfig& config, const std::string& compression, Backend& backend, Communicator& comm) : comm_(comm) {
     config.exchange.compression = compression;
     trainer_ = std::make_unique<Trainer>(config, backend, comm);
-    const Assignment mine = trainer_->assigned();
-    loader_ = std::make_unique<Loader>(config.task->dataset(Split::train), trainer_->sampler(), 0,
-                                       kWarmUp + kMost, mine.begin, mine.end, trainer_->batch_rows());
+    loader_ = trainer_->loader(0, kWarmUp + kMost);
   }
 
   /// Seconds of a step on the slowest rank: the same number on every rank.

@@ -118,9 +118,7 @@ class Session {
     const std::int64_t last = config_.train.max_steps, first = trainer_->steps_done();
     watchdog_->began_at(first, recovers_);
     enter_step(first);
-    const Assignment mine = trainer_->assigned();
-    loader_ = std::make_unique<Loader>(config_.task->dataset(Split::train), trainer_->sampler(), first, last,
-                                       mine.begin, mine.end, trainer_->batch_rows(), backend_->host_memory());
+    loader_ = trainer_->loader(first, last);
     progress_.emplace(comm_.rank(), first, last, config_.train.log_every);
     first_ = settled_ = first;
     since_ = now_s();
@@ -171,7 +169,7 @@ class Session {
     wish_ = std::max(wish_, request());
     trainer_->work_beside(checkpoints_->busy());
     try {
-      result_ = trainer_->step(data, loader_->ahead(), wish_);
+      result_ = trainer_->step(data, loader_.get(), wish_);
     } catch (const NotFinite&) {  // as wrong weights may do
       if (agreed()) throw;
       return;

@@ -46,9 +46,7 @@ class Contender {
     config_.train.log_every = 1;    // the phases of every step
     resolve_compression(config_, *backend_, comm);
     trainer_ = std::make_unique<Trainer>(config_, *backend_, comm);
-    const Assignment mine = trainer_->assigned();
-    loader_ = std::make_unique<Loader>(config_.task->dataset(Split::train), trainer_->sampler(), 0, steps,
-                                       mine.begin, mine.end, trainer_->batch_rows(), backend_->host_memory());
+    loader_ = trainer_->loader(0, steps);
     figures_.samples = config_.train.global_batch;
     figures_.values = trainer_->model().store().values();
     figures_.peak_flops = peak_of_all(comm);
@@ -62,7 +60,7 @@ class Contender {
       const double begin = now_s();
       const StepData& data = loader_->next(kDataTimeout);
       const double waited = now_s() - begin;
-      StepResult result = trainer_->step(data, loader_->ahead(), kNoRequest);
+      StepResult result = trainer_->step(data, loader_.get(), kNoRequest);
       if (step < 0 || !counts) continue;
       result.times.data = waited;
       figures_.times.push_back(result.times);

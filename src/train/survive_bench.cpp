@@ -30,9 +30,7 @@ class Training {
     config_.train.balance = false;  // what is measured must not change meanwhile
     resolve_compression(config_, *backend_, comm);
     trainer_ = std::make_unique<Trainer>(config_, *backend_, comm);
-    const Assignment mine = trainer_->assigned();
-    loader_ = std::make_unique<Loader>(config_.task->dataset(Split::train), trainer_->sampler(), 0, steps,
-                                       mine.begin, mine.end, trainer_->batch_rows(), backend_->host_memory());
+    loader_ = trainer_->loader(0, steps);
     if (config_.agreement.every > 0 && comm.size() > 1 && trainer_->replicated())
       agreement_.emplace([this](StateVisitor& visitor) { trainer_->visit_evidence(visitor); }, comm);
   }
@@ -59,7 +57,7 @@ class Training {
     enter_step(trainer_->steps_done());
     enter(Phase::loading);
     const StepData& data = loader_->next(kDataTimeout);
-    trainer_->step(data, loader_->ahead(), kNoRequest);
+    trainer_->step(data, loader_.get(), kNoRequest);
   }
 
   RunConfig config_;

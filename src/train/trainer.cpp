@@ -21,6 +21,7 @@ Assignment part_of(std::span<const std::int64_t> shares, int rank) {
   return {begin, begin + *mine};
 }
 
+constexpr double kQuickFetch = 1e-3;   // seconds: what takes longer waits for a file, and needs no core
 constexpr std::size_t kMaxPasses = 4;  // with wrong sums: chance does not strike so often
 
 // As lanes_of() says, and enough for all ranks that run micro-batches.
@@ -180,7 +181,15 @@ void Trainer::collect_losses(const StepData& data, double scale, std::vector<dou
   }
 }
 
-StepResult Trainer::step(const StepData& data, const StepData* ahead, std::uint32_t request) {
+std::unique_ptr<Loader> Trainer::loader(std::int64_t first, std::int64_t last) const {
+  const Assignment mine = assigned();
+  const bool core_to_spare = comm_.cores() >= 2 * comm_.local_size();
+  return std::make_unique<Loader>(config_.task->dataset(Split::train), sampler_, first, last, mine.begin,
+                                  mine.end, batch_rows(), backend_.host_memory(),
+                                  core_to_spare ? 0 : kQuickFetch);
+}
+
+StepResult Trainer::step(const StepData& data, Loader* loader, std::uint32_t request) {
   heed_loss();
   StepResult result;
   error_context().step = steps_done_;
@@ -194,7 +203,8 @@ StepResult Trainer::step(const StepData& data, const StepData* ahead, std::uint3
     exchange_->begin(assigned().begin);
     const double begin = now_s();
     run_micro_batches(data, scale * loss_scale_.factor());
-    if (ahead != nullptr) feeder_.bring(*ahead);
+    const bool feeds = loader != nullptr && !backend_.reads_host_memory();
+    if (const StepData* ahead = feeds ? loader->ahead() : nullptr) feeder_.bring(*ahead);
     collect_losses(data, scale, losses);  // what was queued on a GPU is done now
     note_phases(result.times);
     enter(Phase::exchange);

@@ -39,6 +39,7 @@ class Communicator {
   virtual int size() const = 0;
   virtual int local_rank() const = 0;  ///< among the ranks of this node
   virtual int local_size() const = 0;
+  virtual int cores() const = 0;  ///< that the ranks of this node may run on, all together
   bool single_node() const { return local_size() == size(); }
 
   virtual void barrier() = 0;

@@ -62,6 +62,8 @@ class Trainer {
   const Sampler& sampler() const { return sampler_; }
   /// What this rank runs in the next step; nothing where it is a spare.
   Assignment assigned() const;
+  /// What this rank runs of steps [first, last), for as long as the assignment stays.
+  std::unique_ptr<Loader> loader(std::int64_t first, std::int64_t last) const;
   std::int64_t batch_rows() const { return config_.train.global_batch / config_.train.micro_batches; }
   Model& model() { return model_; }
   const Exchange& exchange() const { return *exchange_; }
@@ -76,13 +78,13 @@ class Trainer {
   std::int64_t steps_done() const { return steps_done_; }
 
   /// Runs step steps_done() on this rank's micro-batches. Collective. Throws NotFinite or NotRepeated.
-  /// `ahead`: the next step's data, if they are there already; they go to the device while this step is in
-  /// work. When it returns both may change.
+  /// `loader`, if any: where the next step's data are to be had; if they are there, they go to a card while
+  /// this step is in work. When it returns all data may change.
   ///
   /// Throws RankLost where survivors go on without a rank: then no survivor has applied the step. A loss that
   /// is found after the update, which all have made then, is thrown by the next call that needs all ranks;
   /// the result counts. After regroup() the step steps_done() is the one to run.
-  StepResult step(const StepData& data, const StepData* ahead, std::uint32_t request);
+  StepResult step(const StepData& data, Loader* loader, std::uint32_t request);
   /// Whether this rank does something else beside the steps from now on, which the others do not: how long it
   /// takes says little of its speed then.
   void work_beside(bool does) { beside_ = does; }
