@@ -167,6 +167,41 @@ TEST_CASE("a rank says at once that others go on without it") {
   CHECK(beat->first_step == 37);
 }
 
+TEST_CASE("a rank that was stopped right after a recovery is evicted by one that waits") {
+  const Folder folder;
+  Beat beat;
+  beat.rank = 1;
+  // It has gone on since then, but only to the forward pass of the same step.
+  beat.word = std::uint64_t{3} << 32 | static_cast<std::uint64_t>(Phase::regrouping);
+  beat.job = JobName::of_environment().job;
+  pid_scope().copy(beat.scope, sizeof beat.scope - 1);
+  beat.pid = fork();
+  if (beat.pid == 0) pause();
+  kill(beat.pid, SIGSTOP);
+  HeartbeatFile(folder.path, 1).write(beat);
+  const pid_t waiting = fork();
+  if (waiting == 0) {
+    Watchdog watchdog(WatchdogOptions{.floor_s = 0.5}, folder.path, folder.path + "/log", 0, 2);
+    watchdog.began_at(0, true);
+    for (int step = 0; step <= 3; ++step) {  // it learns how long they take
+      enter_step(step);
+      enter(Phase::forward);
+      std::this_thread::sleep_for(std::chrono::milliseconds(150));
+    }
+    enter(Phase::exchange);
+    for (;;) pause();
+  }
+  int status = 0;
+  const Deadline deadline(10);
+  while (waitpid(beat.pid, &status, WNOHANG) == 0 && waitpid(waiting, nullptr, WNOHANG) == 0 &&
+         !deadline.passed())
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  CHECK((WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL));
+  CHECK(kill(waiting, SIGKILL) == 0);
+  kill(beat.pid, SIGKILL);
+  waitpid(waiting, nullptr, 0);
+}
+
 TEST_CASE("the account survives a torn line") {
   const Folder folder;
   REQUIRE(read_attempts(folder.path).empty());

@@ -22,7 +22,9 @@
 namespace rondo {
 namespace {
 
-constexpr double kTick = 0.1;  // seconds
+// Seconds.
+constexpr double kTick = 0.1;
+constexpr double kSilent = 1.5 * kTick;  // such a rank may not be where it last said it was
 
 template <std::size_t n>
 void copy_text(char (&to)[n], const std::string& text) {
@@ -104,6 +106,7 @@ struct Watchdog::Impl {
 
   void look_for_laggard(double seconds) {
     std::optional<Beat> behind;
+    std::int64_t least = beat.standing();
     for (int r = 0; r < beat.ranks; ++r) {
       Peer& peer = peers[static_cast<std::size_t>(r)];
       const auto other = r == beat.rank || peer.lost ? std::nullopt : read_beat(run_directory, r);
@@ -121,7 +124,8 @@ struct Watchdog::Impl {
         beat.here_s = 0;
         continue;
       }
-      if (other->standing() < (behind ? *behind : beat).standing()) behind = other;
+      const std::int64_t standing = peer.silent_s > kSilent ? -1 : other->standing();
+      if (standing < least) behind = other, least = standing;
     }
     const bool too_long = beat.here_s > beat.limit_s;
     if (!behind && too_long)
