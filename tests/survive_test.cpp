@@ -69,6 +69,15 @@ struct Ranks {
   }
 };
 
+// Steps 0 to 3, of which the watchdog learns that no phase takes long.
+void learn_to_be_quick() {
+  for (int step = 0; step <= 3; ++step) {
+    enter_step(step);
+    enter(Phase::forward);
+    std::this_thread::sleep_for(std::chrono::milliseconds(150));
+  }
+}
+
 // What the job comes to within `seconds`, in which these ranks make progress.
 Job::Verdict watch(Job& job, Ranks& ranks, double seconds, std::initializer_list<int> moving = {}) {
   for (const Deadline deadline(seconds);;) {
@@ -183,11 +192,7 @@ TEST_CASE("a rank that was stopped right after a recovery is evicted by one that
   if (waiting == 0) {
     Watchdog watchdog(WatchdogOptions{.floor_s = 0.5}, folder.path, folder.path + "/log", 0, 2);
     watchdog.began_at(0, true);
-    for (int step = 0; step <= 3; ++step) {  // it learns how long they take
-      enter_step(step);
-      enter(Phase::forward);
-      std::this_thread::sleep_for(std::chrono::milliseconds(150));
-    }
+    learn_to_be_quick();
     enter(Phase::exchange);
     for (;;) pause();
   }
@@ -200,6 +205,35 @@ TEST_CASE("a rank that was stopped right after a recovery is evicted by one that
   CHECK(kill(waiting, SIGKILL) == 0);
   kill(beat.pid, SIGKILL);
   waitpid(waiting, nullptr, 0);
+}
+
+TEST_CASE("a rank that has waited long for one that is lost now has time to go on") {
+  const Folder folder;
+  const pid_t waiting = fork();
+  if (waiting == 0) {
+    Watchdog watchdog(WatchdogOptions{.floor_s = 1}, folder.path, folder.path + "/log", 0, 2);
+    watchdog.began_at(0, true);
+    learn_to_be_quick();
+    enter(Phase::regrouping);
+    Beat other;  // it hangs, but its watchdog lives
+    other.rank = 1;
+    other.pid = getppid();
+    other.word = std::uint64_t{3} << 32 | static_cast<std::uint64_t>(Phase::loading);
+    other.job = JobName::of_environment().job;
+    pid_scope().copy(other.scope, sizeof other.scope - 1);
+    HeartbeatFile file(folder.path, 1);
+    for (const Deadline deadline(2); !deadline.passed(); ++other.count) {
+      file.write(other);
+      std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    }
+    const int lost[] = {1};
+    watchdog.lost(lost);
+    std::this_thread::sleep_for(std::chrono::milliseconds(250));
+    _exit(0);
+  }
+  int status = -1;
+  waitpid(waiting, &status, 0);
+  CHECK((WIFEXITED(status) && WEXITSTATUS(status) == 0));
 }
 
 TEST_CASE("the account survives a torn line") {

@@ -181,6 +181,7 @@ void Watchdog::began_at(std::int64_t step, bool evicts) {
 
 void Watchdog::lost(std::span<const int> ranks) {
   const std::lock_guard lock(impl_->mutex);
+  if (!ranks.empty()) impl_->beat.here_s = 0;  // this rank waited for them, and is behind nobody now
   for (const int rank : ranks) {
     impl_->peers[static_cast<std::size_t>(rank)].lost = true;
     note_outlived(impl_->run_directory, impl_->beat.job, rank);
