@@ -69,6 +69,17 @@ struct Ranks {
   }
 };
 
+// What rank 1 says of itself to the watchdogs that are made here.
+Beat word_of_rank_1(pid_t pid, Phase phase) {
+  Beat beat;
+  beat.job = JobName::of_environment().job;
+  beat.rank = 1;
+  beat.pid = pid;
+  beat.word = std::uint64_t{3} << 32 | static_cast<std::uint64_t>(phase);  // in step 3
+  pid_scope().copy(beat.scope, sizeof beat.scope - 1);
+  return beat;
+}
+
 // Steps 0 to 3, of which the watchdog learns that no phase takes long.
 void learn_to_be_quick() {
   for (int step = 0; step <= 3; ++step) {
@@ -178,16 +189,11 @@ TEST_CASE("a rank says at once that others go on without it") {
 
 TEST_CASE("a rank that was stopped right after a recovery is evicted by one that waits") {
   const Folder folder;
-  Beat beat;
-  beat.rank = 1;
+  const pid_t stopped = fork();
+  if (stopped == 0) pause();
+  kill(stopped, SIGSTOP);
   // It has gone on since then, but only to the forward pass of the same step.
-  beat.word = std::uint64_t{3} << 32 | static_cast<std::uint64_t>(Phase::regrouping);
-  beat.job = JobName::of_environment().job;
-  pid_scope().copy(beat.scope, sizeof beat.scope - 1);
-  beat.pid = fork();
-  if (beat.pid == 0) pause();
-  kill(beat.pid, SIGSTOP);
-  HeartbeatFile(folder.path, 1).write(beat);
+  HeartbeatFile(folder.path, 1).write(word_of_rank_1(stopped, Phase::regrouping));
   const pid_t waiting = fork();
   if (waiting == 0) {
     Watchdog watchdog(WatchdogOptions{.floor_s = 0.5}, folder.path, folder.path + "/log", 0, 2);
@@ -198,12 +204,12 @@ TEST_CASE("a rank that was stopped right after a recovery is evicted by one that
   }
   int status = 0;
   const Deadline deadline(10);
-  while (waitpid(beat.pid, &status, WNOHANG) == 0 && waitpid(waiting, nullptr, WNOHANG) == 0 &&
+  while (waitpid(stopped, &status, WNOHANG) == 0 && waitpid(waiting, nullptr, WNOHANG) == 0 &&
          !deadline.passed())
     std::this_thread::sleep_for(std::chrono::milliseconds(5));
   CHECK((WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL));
   CHECK(kill(waiting, SIGKILL) == 0);
-  kill(beat.pid, SIGKILL);
+  kill(stopped, SIGKILL);
   waitpid(waiting, nullptr, 0);
 }
 
@@ -215,12 +221,7 @@ TEST_CASE("a rank that has waited long for one that is lost now has time to go o
     watchdog.began_at(0, true);
     learn_to_be_quick();
     enter(Phase::regrouping);
-    Beat other;  // it hangs, but its watchdog lives
-    other.rank = 1;
-    other.pid = getppid();
-    other.word = std::uint64_t{3} << 32 | static_cast<std::uint64_t>(Phase::loading);
-    other.job = JobName::of_environment().job;
-    pid_scope().copy(other.scope, sizeof other.scope - 1);
+    Beat other = word_of_rank_1(getppid(), Phase::loading);  // it hangs, but its watchdog lives
     HeartbeatFile file(folder.path, 1);
     for (const Deadline deadline(2); !deadline.passed(); ++other.count) {
       file.write(other);
