@@ -101,7 +101,7 @@ class InJob:
     def outages(trial, folder, attempts):
         """From each death, as the dead rank's log has it, until a survivor has done the step again."""
         deaths, done = [], []
-        if re.search("stop|hang", trial["chaos"]):  # then the watchdog's patience counts
+        if re.search("fault=(stop|hang)", trial["chaos"]):  # then the watchdog's patience counts
             return []
         for log in (folder / "logs").glob("*.log"):
             for line in log.read_text().splitlines():

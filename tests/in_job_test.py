@@ -2,11 +2,8 @@
 the bits of a run to which nothing happened. Skipped (exit code 77) where MPI has no fault tolerance."""
 
 import json
-import re
-import subprocess
 import sys
 import unittest
-from pathlib import Path
 
 from rondo_testing import ANY_CODE, RONDO, TINY, ULFM, RondoTest, has_ulfm, run, settings, write_config
 from two_hosts import CANNOT, on_two_hosts
@@ -228,12 +225,6 @@ class Others(InJobTest):
     def test_doctor_says_whether_it_is_active(self):
         self.assertIn("start with mpirun --with-ft ulfm", run("doctor", ranks=2).text)
         self.assertIn("active", run("doctor", ranks=2, mpirun=ULFM).text)
-
-    def test_chaos(self):
-        done = subprocess.run([sys.executable, Path(__file__).parent / "chaos_test.py", "--in-job", "--trials", "12"],
-                              capture_output=True, text=True, timeout=280)
-        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
-        self.assertTrue(re.search("12 of 12 finished with the failure-free digest", done.stdout), done.stdout)
 
 
 if __name__ == "__main__":
