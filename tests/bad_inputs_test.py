@@ -10,6 +10,7 @@ import numpy as np
 
 from rondo_testing import ELECDEMAND, SOURCE, TAYLOR, TINY, RondoTest, run, rows_of, settings, write_config
 
+SOON = {"OMPI_MCA_odls_base_sigkill_timeout": "0"}  # else mpirun 4 takes up to two seconds to end when a rank fails
 ALONE, THREE, BOTH = [None], [3], [None, 3]
 NOT_OURS = ["terminate called", "Segmentation", "#0 ", "HDF5-DIAG", "what():", "Sanitizer", "core dumped", "check `"]
 
@@ -44,7 +45,7 @@ class BadInputs(RondoTest):
             folder = self.folder / f"case{len(self.cases)}"
             folder.mkdir()
             own = [str(a).replace("{run}", str(folder / "run")) for a in arguments]
-            future = self.pool.submit(run, *own, timeout=30, ranks=n, env=env, groups=groups if n else None)
+            future = self.pool.submit(run, *own, timeout=30, ranks=n, env=SOON | (env or {}), groups=groups if n else None)
             name = f"{' '.join(own)} on {n or 'no'} ranks"
             self.cases.append((name, parts, folder, future))
 

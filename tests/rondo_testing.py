@@ -131,7 +131,8 @@ class Started:
         folder = tempfile.gettempdir()
         clean |= {"TMPDIR": folder, "OMPI_MCA_btl_vader_backing_directory": folder,
                   "OMPI_MCA_btl_sm_backing_directory": folder,
-                  "OMPI_MCA_btl_tcp_if_include": "lo"}  # whatever interfaces there are, tests stay on loopback
+                  "OMPI_MCA_btl_tcp_if_include": "lo",  # whatever interfaces there are, tests stay on loopback
+                  "OMPI_MCA_pml": "ob1"}  # as in tests/CMakeLists.txt
         self.process = subprocess.Popen(command, cwd=cwd, env=clean | (env or {}), stdin=subprocess.DEVNULL,
                                         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
                                         errors="replace", start_new_session=True, **options)

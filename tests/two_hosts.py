@@ -22,6 +22,7 @@ class Done:
 def on_two_hosts(ranks, *command, rate=None, timeout=60, env=None, flags=(), meanwhile=None):
     """`meanwhile` is called with the id of the process that has the hosts."""
     clean = {k: v for k, v in os.environ.items() if not k.startswith(("OMPI_", "PRTE_", "PMIX_", "OMP_", "TWO_HOSTS"))}
+    clean["OMPI_MCA_pml"] = "ob1"  # as in tests/CMakeLists.txt
     limits = ["--rate", rate] if rate else []
     with subprocess.Popen([SCRIPT, "-n", str(ranks), *limits, *flags, "--timeout", str(timeout), "--", *map(str, command)],
                           cwd=SOURCE, env=clean | (env or {}), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
