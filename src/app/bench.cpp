@@ -1,5 +1,7 @@
 #include "bench.hpp"
 
+#include <fmt/ranges.h>
+
 #include <array>
 #include <charconv>
 #include <fstream>

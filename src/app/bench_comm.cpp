@@ -1,5 +1,7 @@
 // rondo bench comm: every all-reduce beside MPI_Allreduce, in the format of nccl-tests. On GPUs NCCL sums in
 // device memory; MPI_Allreduce stays in host memory.
+#include <fmt/ranges.h>
+
 #include <algorithm>
 #include <functional>
 #include <map>

@@ -1,5 +1,6 @@
 #include "doctor.hpp"
 
+#include <fmt/ranges.h>
 #include <sys/statvfs.h>
 #include <sys/utsname.h>
 #include <unistd.h>

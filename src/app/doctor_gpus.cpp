@@ -1,4 +1,6 @@
 // rondo doctor: the cards of this host.
+#include <fmt/ranges.h>
+
 #include "doctor.hpp"
 #include "rondo/comm/communicator.hpp"
 #include "rondo/core/error.hpp"

@@ -1,5 +1,7 @@
 #include "boards.hpp"
 
+#include <fmt/ranges.h>
+
 #include <algorithm>
 #include <new>
 

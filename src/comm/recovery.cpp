@@ -3,6 +3,8 @@
 // Every survivor does the same votes on a communicator, in the same order: one for each step that it is ready
 // to commit, and one against when it has found a loss. So the first vote that comes out against is the same
 // one everywhere, and all go from there to the shrink, wherever they were.
+#include <fmt/ranges.h>
+
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>

@@ -1,5 +1,6 @@
 #include "rondo/core/config.hpp"
 
+#include <fmt/ranges.h>
 #include <toml++/toml.h>
 
 #include <algorithm>

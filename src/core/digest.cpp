@@ -1,5 +1,6 @@
 #include "rondo/core/digest.hpp"
 
+#include <fmt/ranges.h>
 #include <sodium.h>
 
 #include <array>

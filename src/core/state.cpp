@@ -1,5 +1,7 @@
 #include "rondo/core/state.hpp"
 
+#include <fmt/ranges.h>
+
 #include <algorithm>
 #include <cstring>
 

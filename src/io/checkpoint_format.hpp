@@ -1,7 +1,7 @@
 /// What the writer and the reader of checkpoints agree on.
 #pragma once
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <cstddef>
 #include <cstdint>

@@ -1,5 +1,6 @@
 #include "rondo/io/csv.hpp"
 
+#include <fmt/ranges.h>
 #include <zlib.h>
 
 #include <cerrno>

@@ -1,5 +1,7 @@
 #include "builder.hpp"
 
+#include <fmt/ranges.h>
+
 #include <charconv>
 #include <sstream>
 

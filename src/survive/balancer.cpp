@@ -1,5 +1,7 @@
 #include "rondo/survive/balancer.hpp"
 
+#include <fmt/ranges.h>
+
 #include <algorithm>
 #include <cmath>
 #include <limits>

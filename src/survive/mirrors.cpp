@@ -1,5 +1,7 @@
 #include "rondo/survive/mirrors.hpp"
 
+#include <fmt/ranges.h>
+
 #include <algorithm>
 #include <map>
 #include <numeric>

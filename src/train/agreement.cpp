@@ -1,5 +1,6 @@
 #include "rondo/train/agreement.hpp"
 
+#include <fmt/ranges.h>
 #include <unistd.h>
 
 #include <algorithm>

@@ -1,6 +1,6 @@
 #include "run_metrics.hpp"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <utility>
 

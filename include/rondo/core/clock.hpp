@@ -1,14 +1,10 @@
 /// Time: a steady clock in seconds, and deadlines for everything that waits.
 #pragma once
 
-#include <chrono>
-
 namespace rondo {
 
 /// Seconds on a steady clock with an arbitrary origin.
-inline double now_s() {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
+double now_s();
 
 class Deadline {
  public:

@@ -5,8 +5,7 @@
 /// throws with expression, file, rank and step. Only `main` turns either into a line and an exit code.
 #pragma once
 
-#include <fmt/format.h>
-#include <fmt/ranges.h>
+#include <fmt/core.h>
 
 #include <cstdint>
 #include <stdexcept>

@@ -1,8 +1,6 @@
 /// Logs: a file per rank, and the lines that a user sees, from rank 0.
 #pragma once
 
-#include <fmt/format.h>
-
 #include <memory>
 #include <string>
 

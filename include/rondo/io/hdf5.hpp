@@ -4,7 +4,7 @@
 /// holds `hdf5_lock()` over a whole group of calls, never over slow work that needs no HDF5.
 #pragma once
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 #include <hdf5.h>
 
 #include <cstdint>

@@ -1,5 +1,7 @@
 #include "predict.hpp"
 
+#include <fmt/ranges.h>
+
 #include "rondo/core/error.hpp"
 #include "rondo/io/durable.hpp"
 #include "rondo/io/hdf5.hpp"
