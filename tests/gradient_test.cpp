@@ -1,5 +1,7 @@
 // Gradients against central differences, in double precision: `nn` compiled with RONDO_REAL=double on the
 // reference backend.
+#include <fmt/ranges.h>
+
 #include <algorithm>
 #include <cmath>
 #include <functional>
