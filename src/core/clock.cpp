@@ -1,6 +1,6 @@
 #include "rondo/core/clock.hpp"
 
-#include <chrono>  // here alone: nearly every file takes the header, and this one is long
+#include <chrono>  // not in the header, which nearly every file takes: it is long
 
 namespace rondo {
 

@@ -1,6 +1,7 @@
 /// Logs: a file per rank, and the lines that a user sees, from rank 0.
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <string>
 
