@@ -17,7 +17,7 @@
 namespace rondo {
 namespace {
 
-struct Options {
+struct BenchCommOptions {
   std::string min = "1K", max = "64M", json, device = "auto", against;
   std::vector<std::string> algorithms;
   int rounds = 21;
@@ -156,7 +156,7 @@ double ratio_to(const std::vector<Row>& rows, const Row& row, const std::string&
   return percentile(ratios, 0.5);
 }
 
-void print_head(const Options& options, const Communicator& comm, const Backend& device) {
+void print_head(const BenchCommOptions& options, const Communicator& comm, const Backend& device) {
   fmt::print(
       "# {} rank(s) on {}, all-reduce, medians of {} alternating rounds, slowest rank; as in nccl-tests\n",
       comm.size(), device.name(), options.rounds);
@@ -168,7 +168,7 @@ void print_head(const Options& options, const Communicator& comm, const Backend&
   fmt::print("\n");
 }
 
-nlohmann::ordered_json report(const Options& options, const std::vector<Row>& rows, const Row& row,
+nlohmann::ordered_json report(const BenchCommOptions& options, const std::vector<Row>& rows, const Row& row,
                               std::size_t bytes, int ranks) {
   const auto algbw = [&](const Figures& f) {
     return static_cast<double>(bytes) / percentile(f.times, 0.5) * 1e-9;
@@ -199,8 +199,8 @@ nlohmann::ordered_json report(const Options& options, const std::vector<Row>& ro
   return json;
 }
 
-std::vector<Contender> make_contenders(Options& options, Communicator& comm, Backend& device, Backend& host,
-                                       std::size_t words) {
+std::vector<Contender> make_contenders(BenchCommOptions& options, Communicator& comm, Backend& device,
+                                       Backend& host, std::size_t words) {
   std::vector<std::string> all = available_algorithms(comm, device);
   if (std::ranges::find(all, "shared") != all.end()) all.insert(all.begin() + 1, {kExact, kPrivate});
   for (const std::string& name : options.algorithms)
@@ -231,7 +231,7 @@ std::vector<Contender> make_contenders(Options& options, Communicator& comm, Bac
   return contenders;
 }
 
-int run(Options options) {
+int run(BenchCommOptions options) {
   const std::size_t least = bytes_of("--min", options.min), most = bytes_of("--max", options.max);
   if (least > most) input_error("--min {} is larger than --max {}", options.min, options.max);
   Communicator& comm = world();
@@ -269,7 +269,7 @@ int run(Options options) {
 Command add_bench_comm(CLI::App& bench) {
   CLI::App* sub = bench.add_subcommand("comm", "All-reduce by every algorithm, beside MPI_Allreduce");
   sub->footer("Example: mpirun -n 2 rondo bench comm --max 256M --against mpi --json comm.json");
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<BenchCommOptions>();
   sub->add_option("--min", options->min, "smallest message, e.g. 64K");
   sub->add_option("--max", options->max, "largest message, e.g. 64M; sizes grow by factors of 4");
   sub->add_option("--algorithm", options->algorithms, "only these, beside MPI_Allreduce; may be repeated");

@@ -9,13 +9,13 @@
 namespace rondo {
 namespace {
 
-struct Options {
+struct BenchCompressionOptions {
   StepBench bench;
   double seconds = 3;
   std::string json;
 };
 
-int run(const Options& options) {
+int run(const BenchCompressionOptions& options) {
   Communicator& comm = world();
   StepBench bench = options.bench;
   bench.seconds = options.seconds;
@@ -64,7 +64,7 @@ Command add_bench_compression(CLI::App& bench) {
       "Example: scripts/two-hosts -n 2 --rate 1gbit -- build/release/rondo bench compression "
       "configs/energy.toml\n"
       "scripts/controller-check does this for many models, links and ranks.");
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<BenchCompressionOptions>();
   sub->add_option("config", options->bench.config, "configuration (TOML)")->required();
   sub->add_option("--seconds", options->seconds, "how long to measure after the decision")
       ->check(CLI::Range(0.1, 3600.0));

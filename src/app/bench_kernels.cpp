@@ -11,7 +11,7 @@
 namespace rondo {
 namespace {
 
-struct Options {
+struct BenchKernelsOptions {
   std::string bytes = "256M", json, device = "auto";
   int rounds = 21;
 };
@@ -149,7 +149,7 @@ double time_of(Arenas& arenas, const Operation& operation) {
   return (now_s() - begin) / kQueued;
 }
 
-int run(const Options& options) {
+int run(const BenchKernelsOptions& options) {
   Communicator& comm = world();
   DeviceOptions kind{options.device, 1};
   std::unique_ptr<Backend> device;
@@ -185,7 +185,7 @@ int run(const Options& options) {
 Command add_bench_kernels(CLI::App& bench) {
   CLI::App* sub = bench.add_subcommand("kernels", "Memory speed of what runs on whole arenas");
   sub->footer("Example: rondo bench kernels --bytes 256M --device cuda --json kernels.json");
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<BenchKernelsOptions>();
   sub->add_option("--bytes", options->bytes, "size of an arena (there are four), e.g. 256M");
   sub->add_option("--rounds", options->rounds, "measurements")->check(CLI::Range(1, 100000));
   sub->add_option("--device", options->device, "auto, cpu or cuda")

@@ -14,7 +14,7 @@ namespace {
 
 constexpr double kPayload = 1448.0 / 1514;  // of an Ethernet link's rate: what TCP carries in full frames
 
-struct Options {
+struct BenchScaleOptions {
   StepBench bench;
   std::string from, link, latency = "0us", burst, json, svg;
   std::vector<std::string> algorithms = {"auto"}, compressions;
@@ -34,7 +34,7 @@ double quantity(const char* option, const std::string& text, const char* expecte
   input_error("{} {}: expected {}", option, text, expected);
 }
 
-Cluster cluster_of(const Options& options, const ScaleMeasurement& measured) {
+Cluster cluster_of(const BenchScaleOptions& options, const ScaleMeasurement& measured) {
   Cluster cluster;
   cluster.ranks_per_node = options.ranks_per_node;
   cluster.slowdown = options.slowdown;
@@ -55,27 +55,27 @@ Cluster cluster_of(const Options& options, const ScaleMeasurement& measured) {
   return cluster;
 }
 
-struct Row {
+struct PlanRow {
   std::string algorithm, compression;
   std::vector<Prediction> points;
   std::string name() const { return algorithm + ", " + compression; }
 };
 
-std::vector<Row> predict(const Options& options, const ScaleMeasurement& measured,
-                         const std::vector<int>& ranks) {
-  std::vector<Row> rows;
+std::vector<PlanRow> predict(const BenchScaleOptions& options, const ScaleMeasurement& measured,
+                             const std::vector<int>& ranks) {
+  std::vector<PlanRow> rows;
   Cluster cluster = cluster_of(options, measured);
   for (const std::string& algorithm : options.algorithms)
     for (const StepProfile& profile : measured.profiles) {
       cluster.algorithm = algorithm;
-      Row& row = rows.emplace_back(algorithm, profile.compression);
+      PlanRow& row = rows.emplace_back(algorithm, profile.compression);
       for (const int n : ranks)
         row.points.push_back(predict_step(measured.machine, profile, cluster, n, measured.check()));
     }
   return rows;
 }
 
-void print(const ScaleMeasurement& measured, const std::vector<Row>& rows) {
+void print(const ScaleMeasurement& measured, const std::vector<PlanRow>& rows) {
   const Machine& m = measured.machine;
   fmt::print("# measured on {} rank(s) of {} node(s): a message {:.3g} us + {:.3g} GB/s", measured.ranks,
              measured.nodes, m.message.latency * 1e6, 1e-9 / m.message.per_byte);
@@ -85,7 +85,7 @@ void print(const ScaleMeasurement& measured, const std::vector<Row>& rows) {
   fmt::print("# check: these ranks together took {:.3f} ms a step, predicted {:.3f} ms ({:+.1f} %)\n",
              measured.measured_step * 1e3, measured.predicted_step * 1e3, 100 * measured.check());
   fmt::print("# every rank keeps its part of the batch: {:.0f} samples\n", measured.profiles[0].samples);
-  for (const Row& row : rows) {
+  for (const PlanRow& row : rows) {
     fmt::print("\nalgorithm {}, compression {}\n{:>7} {:>12} {:>12} {:>14} {:>10} {:>11} {:>14}\n",
                row.algorithm, row.compression, "ranks", "step, ms", "+- ms", "exposed, ms", "skew, ms",
                "efficiency", "samples/s");
@@ -96,11 +96,11 @@ void print(const ScaleMeasurement& measured, const std::vector<Row>& rows) {
   }
 }
 
-void draw(const Options& options, const std::vector<int>& ranks, const std::vector<Row>& rows) {
+void draw(const BenchScaleOptions& options, const std::vector<int>& ranks, const std::vector<PlanRow>& rows) {
   if (options.svg.empty()) return;
   Panel step{"Time of a step, ms", {}, 0}, exposed{"Exposed communication, ms", {}, 0},
       efficiency{"Efficiency, %", {}, 100};
-  for (const Row& row : rows) {
+  for (const PlanRow& row : rows) {
     Curve s{row.name(), {}, {}, {}}, x = s, e = s;
     for (const Prediction& p : row.points) {
       const auto add = [](Curve& curve, double y, double low, double high) {
@@ -121,9 +121,9 @@ void draw(const Options& options, const std::vector<int>& ranks, const std::vect
   if (!out) input_error("--svg {}: cannot be written", options.svg);
 }
 
-nlohmann::ordered_json json_of(const std::vector<Row>& rows) {
+nlohmann::ordered_json json_of(const std::vector<PlanRow>& rows) {
   auto all = nlohmann::ordered_json::array();
-  for (const Row& row : rows)
+  for (const PlanRow& row : rows)
     for (const Prediction& p : row.points)
       all.push_back({{"algorithm", row.algorithm},
                      {"compression", row.compression},
@@ -137,7 +137,7 @@ nlohmann::ordered_json json_of(const std::vector<Row>& rows) {
   return all;
 }
 
-int run(Options options) {
+int run(BenchScaleOptions options) {
   ScaleMeasurement measured;
   if (!options.from.empty()) {
     measured = read_measurement(options.from);
@@ -152,7 +152,7 @@ int run(Options options) {
   std::vector<int> ranks;
   for (int n = 1; n < options.up_to; n *= 2) ranks.push_back(n);
   ranks.push_back(options.up_to);
-  const std::vector<Row> rows = predict(options, measured, ranks);
+  const std::vector<PlanRow> rows = predict(options, measured, ranks);
   print(measured, rows);
   draw(options, ranks, rows);
   write_json(options.json, {{"measurement", json_of(measured)}, {"predictions", json_of(rows)}});
@@ -174,7 +174,7 @@ Command add_bench_scale(CLI::App& bench) {
       "within it, and --latency and --link come on top; measured on several, the link is what it is unless "
       "--link\n"
       "says that it is slower. The margin covers errors of the measurement, not what was never measured.");
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<BenchScaleOptions>();
   sub->add_option("config", options->bench.config, "configuration (TOML)");
   sub->add_option("--from", options->from, "instead of measuring: what an earlier --json holds");
   sub->add_option("--ranks-per-node", options->ranks_per_node, "of the cluster; else as here")

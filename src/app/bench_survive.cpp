@@ -9,12 +9,12 @@
 namespace rondo {
 namespace {
 
-struct Options {
+struct BenchSurviveOptions {
   SurviveBench bench;
   std::string json;
 };
 
-int run(const Options& options) {
+int run(const BenchSurviveOptions& options) {
   Communicator& comm = world();
   const SurviveFigures figures = bench_survive(options.bench, comm, make_task);
   if (comm.rank() != 0) return 0;
@@ -46,7 +46,7 @@ int run(const Options& options) {
 Command add_bench_survive(CLI::App& bench) {
   CLI::App* sub = bench.add_subcommand("survive", "What heartbeats, watchdog and comparisons of state cost");
   sub->footer("Example: mpirun -n 2 --bind-to core rondo bench survive configs/energy.toml");
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<BenchSurviveOptions>();
   sub->add_option("config", options->bench.config, "configuration (TOML)")->required();
   sub->add_option("--rounds", options->bench.rounds, "rounds from one comparison to the next")
       ->check(CLI::Range(1, 100000));

@@ -23,7 +23,7 @@ std::string text(double x, double y, const std::string& content, const char* mor
   return fmt::format("<text x=\"{:.1f}\" y=\"{:.1f}\" {}>{}</text>\n", x, y, more, safe);
 }
 
-std::string line(double x1, double y1, double x2, double y2, const char* stroke) {
+std::string svg_line(double x1, double y1, double x2, double y2, const char* stroke) {
   return fmt::format("<line x1=\"{:.1f}\" y1=\"{:.1f}\" x2=\"{:.1f}\" y2=\"{:.1f}\" stroke=\"{}\"/>\n", x1,
                      y1, x2, y2, stroke);
 }
@@ -56,14 +56,14 @@ class Axes {
   std::string frame(const std::string& title, const std::string& x_label) const {
     std::string out = text(left_, kTop - 12, title, "font-weight=\"bold\"");
     for (int i = 0; i * step_ <= top_ * (1 + 1e-9); ++i) {
-      out += line(left_, down(i * step_), left_ + kWidth, down(i * step_), "#ddd");
+      out += svg_line(left_, down(i * step_), left_ + kWidth, down(i * step_), "#ddd");
       out += text(left_ - 8, down(i * step_) + 4, fmt::format("{:.4g}", i * step_), "text-anchor=\"end\"");
     }
     for (const double x : x_) {
-      out += line(across(x), kTop + kHeight, across(x), kTop + kHeight + 5, "#333");
+      out += svg_line(across(x), kTop + kHeight, across(x), kTop + kHeight + 5, "#333");
       out += text(across(x), kTop + kHeight + 19, fmt::format("{:g}", x), "text-anchor=\"middle\"");
     }
-    out += line(left_, kTop + kHeight, left_ + kWidth, kTop + kHeight, "#333");
+    out += svg_line(left_, kTop + kHeight, left_ + kWidth, kTop + kHeight, "#333");
     return out + text(left_ + kWidth / 2, kTop + kHeight + 40, x_label, "text-anchor=\"middle\"");
   }
 

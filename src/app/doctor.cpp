@@ -75,7 +75,7 @@ void report_message(Communicator& comm) {
                                 times[50] * 1e6));
 }
 
-int run() {
+int examine() {
   Communicator& comm = world();
   char name[256] = {};
   gethostname(name, sizeof name - 1);
@@ -126,7 +126,7 @@ int run() {
 Command add_doctor(CLI::App& app) {
   CLI::App* sub = app.add_subcommand("doctor", "Check what this machine and these ranks can do");
   sub->footer("Example: mpirun -n 2 rondo doctor");
-  return {sub, run};
+  return {sub, examine};
 }
 
 }  // namespace rondo

@@ -9,13 +9,13 @@
 namespace rondo {
 namespace {
 
-struct Options {
+struct EvalOptions {
   std::string model, split = "test";
   std::vector<std::string> overrides;
   bool json = false;
 };
 
-int run(const Options& options) {
+int run(const EvalOptions& options) {
   const Split split = split_of(options.split);
   Communicator& comm = world();
   const auto model = open_model(options.model, options.overrides, comm);
@@ -41,7 +41,7 @@ int run(const Options& options) {
 Command add_eval(CLI::App& app) {
   CLI::App* sub = app.add_subcommand("eval", "Evaluate a trained model on a split of its data");
   sub->footer("Example: rondo eval runs/energy --split test --json");
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<EvalOptions>();
   sub->add_option("model", options->model, "run directory or checkpoint (.h5)")->required();
   sub->add_option("--split", options->split, "train, validation or test (default: test)");
   sub->add_option("--set", options->overrides,

@@ -7,12 +7,12 @@
 namespace rondo {
 namespace {
 
-struct Options {
+struct ImportOptions {
   std::string config, csv, output;
 };
 
 // Any config's [data] section is the schema; what else stands there is checked as for training.
-int run(const Options& options) {
+int run(const ImportOptions& options) {
   if (!options.output.ends_with(".h5"))
     input_error("--output {}: expected a name that ends in .h5", options.output);
   ConfigReader reader = ConfigReader::from_file(options.config);
@@ -32,7 +32,7 @@ Command add_import(CLI::App& app) {
   CLI::App* sub =
       app.add_subcommand("import", "Convert a CSV file to Rondo's HDF5 layout, for data larger than memory");
   sub->footer("Example: rondo import configs/energy.toml --csv load.csv.gz --output load.h5");
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<ImportOptions>();
   sub->add_option("config", options->config, "configuration whose [data] section declares the columns")
       ->required();
   sub->add_option("--csv", options->csv, "CSV file, gzip too (default: the config's data.path)");

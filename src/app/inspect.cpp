@@ -15,7 +15,7 @@
 namespace rondo {
 namespace {
 
-struct Options {
+struct InspectOptions {
   std::string model;
   bool digest = false, json = false;
 };
@@ -97,7 +97,7 @@ struct History {
   }
 };
 
-int run(const Options& options) {
+int run(const InspectOptions& options) {
   const std::string path = find_checkpoint(options.model);
   const Snapshot snapshot = read_checkpoint(path);
   const std::string digest = snapshot.digest("parameters/");
@@ -130,7 +130,7 @@ int run(const Options& options) {
 Command add_inspect(CLI::App& app) {
   CLI::App* sub = app.add_subcommand("inspect", "Show what is in a run or checkpoint, and what befell a run");
   sub->footer("Example: rondo inspect runs/energy --digest");
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<InspectOptions>();
   sub->add_option("model", options->model, "run directory or checkpoint (.h5)")->required();
   sub->add_flag("--digest", options->digest, "only one hex digest of all weights");
   sub->add_flag("--json", options->json, "JSON instead of text");

@@ -12,7 +12,7 @@
 namespace rondo {
 namespace {
 
-struct Options {
+struct LaunchCommand {
   LaunchOptions launch;
   std::string mpirun_arguments;
   std::vector<std::string> command;
@@ -37,7 +37,7 @@ TrainCommand train_command(const std::vector<std::string>& words) {
   return command;
 }
 
-int run(Options& options) {
+int run(LaunchCommand& options) {
   if (std::getenv("OMPI_COMM_WORLD_SIZE") != nullptr)
     input_error("launch: starts mpirun itself; run it without one");
   LaunchOptions& launch_options = options.launch;
@@ -66,7 +66,7 @@ Command add_launch(CLI::App& app) {
       "With --mpirun \"--with-ft ulfm\" (Open MPI 5) ranks recover in the job; it starts again only when "
       "they do not.\n"
       "Signals: USR1 writes a checkpoint; TERM and INT write one and stop (exit code 85).");
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<LaunchCommand>();
   sub->add_option("-n", options->launch.ranks, "ranks")->required()->check(CLI::Range(1, 1 << 20));
   sub->add_option("--max-restarts", options->launch.max_restarts, "restarts before giving up (default: 10)")
       ->check(CLI::Range(0, 1 << 20));

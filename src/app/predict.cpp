@@ -9,12 +9,12 @@
 namespace rondo {
 namespace {
 
-struct Options {
+struct PredictOptions {
   std::string model, input, output;
 };
 
 // Needs the checkpoint alone: neither ranks nor the data that it was trained on.
-int run(const Options& options) {
+int run(const PredictOptions& options) {
   if (!options.output.ends_with(".csv") && !options.output.ends_with(".h5"))
     input_error("--output {}: expected a name that ends in .csv or .h5", options.output);
   const std::string path = find_checkpoint(options.model);
@@ -54,7 +54,7 @@ Command add_predict(CLI::App& app) {
       "The input has the model's history and, where it knows columns ahead (temperature, calendar), the "
       "rows\n"
       "to forecast with their target left empty.");
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<PredictOptions>();
   sub->add_option("model", options->model, "run directory or checkpoint (.h5)")->required();
   sub->add_option("--input", options->input, "the recent past and what is known ahead (CSV or HDF5)")
       ->required();

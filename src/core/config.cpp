@@ -212,7 +212,7 @@ void ConfigWriter::field(const char* name, bool& value, Effect effect, const cha
 }
 
 namespace {
-std::string quoted(const std::string& text) {
+std::string toml_string(const std::string& text) {
   std::stringstream out;
   out << toml::value<std::string>(text);
   return out.str();
@@ -220,7 +220,7 @@ std::string quoted(const std::string& text) {
 }  // namespace
 
 void ConfigWriter::field(const char* name, std::string& value, const char*, Effect effect, const char* help) {
-  fields_.push_back({name, quoted(value), help, effect});
+  fields_.push_back({name, toml_string(value), help, effect});
 }
 void ConfigWriter::field(const char* name, std::vector<std::int64_t>& value, IntRange, Effect effect,
                          const char* help) {
@@ -228,7 +228,7 @@ void ConfigWriter::field(const char* name, std::vector<std::int64_t>& value, Int
 }
 void ConfigWriter::field(const char* name, std::vector<std::string>& value, Effect effect, const char* help) {
   std::vector<std::string> items;
-  for (const std::string& item : value) items.push_back(quoted(item));
+  for (const std::string& item : value) items.push_back(toml_string(item));
   fields_.push_back({name, fmt::format("[{}]", fmt::join(items, ", ")), help, effect});
 }
 

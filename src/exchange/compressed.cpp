@@ -12,10 +12,7 @@
 #include "tail.hpp"
 
 namespace rondo {
-
 namespace {
-
-constexpr std::uint32_t kNotFinite = 0x7f800000;  // bits of |x| from here on are infinities and NaNs
 
 std::size_t whole_slices(std::size_t words) { return (words + kSliceWords - 1) / kSliceWords * kSliceWords; }
 

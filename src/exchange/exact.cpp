@@ -18,8 +18,6 @@
 namespace rondo {
 namespace {
 
-constexpr std::uint32_t kNotFinite = 0x7f800000;  // bits of |g| from here on are infinities and NaNs
-
 std::vector<BlockSpan> tensors_of(const ParameterStore& store) {
   std::vector<BlockSpan> spans;
   for (const Parameter& p : store.list()) spans.push_back({p.offset / kBlock, p.end() / kBlock});

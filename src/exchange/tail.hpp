@@ -4,12 +4,16 @@
 #pragma once
 
 #include <algorithm>
+#include <cstdint>
 #include <span>
 #include <vector>
 
 #include "rondo/exchange/exchange.hpp"
 
 namespace rondo {
+
+/// The bits of a float's magnitude, from here on, are of infinities and NaNs.
+constexpr std::uint32_t kNotFinite = 0x7f800000;
 
 class Tail {
  public:

@@ -13,10 +13,9 @@ namespace rondo {
 namespace {
 
 constexpr std::int64_t kWarmUp = 2, kLeast = 3, kMost = 2000;  // steps of each way
-constexpr double kAtLeast = 0.5;  // seconds of the trial: a shorter one may be all in one mood of the host
-constexpr double kEnough = 3;     // not longer, kLeast steps apart, even if the difference is not clear
-constexpr double kDataTimeout = 600;  // seconds
-constexpr double kWorthIt = 0.99;     // of plain's time: what is sent in full needs no second thought
+constexpr double kAtLeast = 0.5;   // seconds of the trial: a shorter one may be all in one mood of the host
+constexpr double kEnough = 3;      // not longer, kLeast steps apart, even if the difference is not clear
+constexpr double kWorthIt = 0.99;  // of plain's time: what is sent in full needs no second thought
 
 // One way to train, and how long its steps take.
 class Way {
@@ -29,7 +28,7 @@ class Way {
 
   /// Seconds of a step on the slowest rank: the same number on every rank.
   double step() {
-    const StepData& data = loader_->next(kDataTimeout);
+    const StepData& data = loader_->next();
     comm_.barrier();
     const double begin = now_s();
     trainer_->step(data, nullptr, kNoRequest);

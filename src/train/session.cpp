@@ -27,10 +27,9 @@
 namespace rondo {
 namespace {
 
-constexpr double kDataTimeout = 600;  // seconds to wait for a sample
-constexpr int kFruitless = 3;         // recoveries of one step that find nobody dead; returns to one state
-constexpr int kRetired = 2;           // times that a rank is found with a state of its own: then it has to go
-constexpr double kSameRequest = 1;    // seconds within which the ranks' wishes for a checkpoint are one
+constexpr int kFruitless = 3;       // recoveries of one step that find nobody dead; returns to one state
+constexpr int kRetired = 2;         // times that a rank is found with a state of its own: then it has to go
+constexpr double kSameRequest = 1;  // seconds within which the ranks' wishes for a checkpoint are one
 
 class Session {
  public:
@@ -164,7 +163,7 @@ class Session {
   void step() {
     enter(Phase::loading);
     const double wait = now_s();
-    const StepData& data = loader_->next(kDataTimeout);
+    const StepData& data = loader_->next();
     const double waited = now_s() - wait;
     wish_ = std::max(wish_, request());
     trainer_->work_beside(checkpoints_->busy());

@@ -12,7 +12,6 @@ namespace rondo {
 namespace {
 
 constexpr std::int64_t kTracedTurns = 3;
-constexpr double kDataTimeout = 600;
 constexpr std::int64_t kMostSteps = 1 << 20;  // where time is the limit
 
 // Steps of a turn that count, those before them, and how many turns each way has.
@@ -58,7 +57,7 @@ class Contender {
     for (std::int64_t step = -plan.warm_up; step < plan.counted; ++step) {
       trace() = traced && step >= 0 ? &figures_.spans : nullptr;
       const double begin = now_s();
-      const StepData& data = loader_->next(kDataTimeout);
+      const StepData& data = loader_->next();
       const double waited = now_s() - begin;
       StepResult result = trainer_->step(data, loader_.get(), kNoRequest);
       if (step < 0 || !counts) continue;

@@ -15,7 +15,6 @@ namespace rondo {
 namespace {
 
 constexpr std::int64_t kWarmUp = 4;  // steps before those of a turn that count
-constexpr double kDataTimeout = 600;
 
 // One trainer for both ways: two of them differ in where their memory lies, by more than what is measured.
 class Training {
@@ -56,7 +55,7 @@ class Training {
   void step() {
     enter_step(trainer_->steps_done());
     enter(Phase::loading);
-    const StepData& data = loader_->next(kDataTimeout);
+    const StepData& data = loader_->next();
     trainer_->step(data, loader_.get(), kNoRequest);
   }
 

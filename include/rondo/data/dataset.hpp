@@ -86,7 +86,7 @@ class Loader {
   void assign(std::int64_t step, std::int64_t begin, std::int64_t end);
   /// The next step's data; the previous one's buffers are used again. Throws what reading threw, or Error
   /// after `timeout_s` without data.
-  const StepData& next(double timeout_s);
+  const StepData& next(double timeout_s = 600);
   /// What next() will deliver next, if it is here already or quickly fetched: until then, or assign(), it
   /// stays as it is.
   const StepData* ahead();

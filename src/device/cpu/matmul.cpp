@@ -75,14 +75,13 @@ dnnl::matmul::primitive_desc plan(const dnnl::engine& engine, const memory::desc
 #endif
 }
 
-struct Product {
-  memory::desc a, b, c, scratch;
-  dnnl::matmul primitive;
-};
-
 }  // namespace
 
 struct MatmulEngine::Impl {
+  struct Product {
+    memory::desc a, b, c, scratch;
+    dnnl::matmul primitive;
+  };
   int threads;
   dnnl::engine engine{dnnl::engine::kind::cpu, 0};
   dnnl::stream stream{engine};

@@ -1,6 +1,7 @@
 // What there is, asked without taking a card.
 #include <cuda_runtime_api.h>
 
+#include "check.hpp"
 #include "cublas_library.hpp"
 #include "peak.hpp"
 #include "rondo/core/error.hpp"
@@ -8,8 +9,6 @@
 
 namespace rondo {
 namespace {
-
-std::string dotted(int version) { return fmt::format("{}.{}", version / 1000, version % 1000 / 10); }
 
 std::string cublas_version() {
   if (!cublas_problem().empty()) return cublas_problem();

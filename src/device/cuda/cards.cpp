@@ -4,6 +4,7 @@
 
 #include <cstdlib>
 
+#include "check.hpp"
 #include "cuda.hpp"
 #include "cuda_backend.hpp"
 #include "profiler_ranges.hpp"
@@ -22,8 +23,6 @@ int cards() {
   if (result != cudaSuccess) cudaGetLastError();
   return result == cudaSuccess ? count : 0;
 }
-
-std::string dotted(int version) { return fmt::format("{}.{}", version / 1000, version % 1000 / 10); }
 
 // Unless told otherwise by CUDA_VISIBLE_DEVICES, a rank sees all cards of its host.
 bool was_given_one_card(int count) { return count == 1 && visible_devices() != nullptr; }

@@ -10,4 +10,6 @@ void check(cudaError_t result, const char* what) {
   throw Error(fmt::format("CUDA, {}: {} ({})", what, cudaGetErrorString(result), cudaGetErrorName(result)));
 }
 
+std::string dotted(int version) { return fmt::format("{}.{}", version / 1000, version % 1000 / 10); }
+
 }  // namespace rondo

@@ -3,6 +3,8 @@
 
 #include <cuda_runtime_api.h>
 
+#include <string>
+
 namespace rondo {
 
 /// Throws Error when a call failed: what was to be done, and what the library says. A kernel's own failure
@@ -13,5 +15,7 @@ void check(cudaError_t result, const char* what);
 inline void check_launch(const char* what) {
   if (const cudaError_t result = cudaGetLastError(); result != cudaErrorNotReady) check(result, what);
 }
+/// A version as CUDA counts (12080) as people write it (12.8).
+std::string dotted(int version);
 
 }  // namespace rondo

@@ -2,6 +2,7 @@
 
 #include <cstring>
 
+#include "check.hpp"
 #include "kernels/launch.hpp"
 #include "peak.hpp"
 #include "probe.hpp"
@@ -36,8 +37,6 @@ cudaDeviceProp take_card(int device) {
   check(cudaGetDeviceProperties(&card, device), "asking for a GPU's properties");
   return card;
 }
-
-std::string dotted(int version) { return fmt::format("{}.{}", version / 1000, version % 1000 / 10); }
 
 constexpr int kCopies = 4;                                // of tables, that may be on their way
 constexpr std::size_t kSmallCopy = std::size_t{1} << 20;  // bytes; for these the host does not wait

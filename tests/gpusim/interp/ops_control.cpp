@@ -62,7 +62,6 @@ void undefined_call(Thread& t, const Insn& i) {
 }
 
 void trap(Thread& t, const Insn& i) { throw Fault(Fault::launch_failure, "trap: " + describe(t, i)); }
-void nothing(Thread&, const Insn&) {}
 
 void barrier(Thread& t, const Insn& i) {
   t.state = State::at_barrier;
@@ -70,6 +69,8 @@ void barrier(Thread& t, const Insn& i) {
 }
 
 }  // namespace
+
+void nothing(Thread&, const Insn&) {}
 
 void unknown_opcode(Thread& t, const Insn& i) {
   throw Fault(Fault::launch_failure, "unknown opcode " + i.source->name() + ": " + describe(t, i));

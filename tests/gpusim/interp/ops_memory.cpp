@@ -90,7 +90,6 @@ void fence(Thread& t, const Insn&) {
   t.fenced = true;
   acquire(t);
 }
-void nothing(Thread&, const Insn&) {}
 
 Handler pick_move(const ptx::Statement& s, Insn& i) {
   const ptx::Operand &to = s.operands[0], &from = s.operands[1];

@@ -19,6 +19,8 @@ Handler pick_atomic(const ptx::Statement& s, Insn& i);
 Handler pick_warp(const ptx::Statement& s, Insn& i);
 Handler pick_control(const ptx::Statement& s, Insn& i);
 
+// What a simulation has no use for: hints to a cache, sleeping.
+void nothing(Thread& t, const Insn& i);
 // Runs in place of what the interpreter does not know.
 void unknown_opcode(Thread& t, const Insn& i);
 
