@@ -18,6 +18,7 @@ import statistics
 import sys
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from pathlib import Path
 
@@ -43,7 +44,7 @@ class ByLaunch:
     @staticmethod
     def start(config, folder, chaos):
         return Started(["launch", "-n", ByLaunch.ranks, "--mpirun", "--oversubscribe --bind-to none", "--", "train",
-                        config, "--run-dir", folder], env={"RONDO_CHAOS": chaos})
+                        config, "--run-dir", folder], env=surroundings(folder, chaos))
 
     @staticmethod
     def second(chance, first, rank):
@@ -72,7 +73,7 @@ class InJob:
     @staticmethod
     def start(config, folder, chaos):
         return Started(["train", config, "--run-dir", folder], ranks=InJob.ranks, mpirun=ULFM + ANY_CODE,
-                       env={"RONDO_CHAOS": chaos})
+                       env=surroundings(folder, chaos))
 
     @staticmethod
     def second(chance, first, rank):
@@ -117,6 +118,13 @@ class InJob:
         return len(attempts)
 
 
+def surroundings(folder, chaos):
+    """Of a trial's processes: two mpirun that start at the same moment must not share a session folder."""
+    own = folder.with_suffix(".tmp")
+    own.mkdir()
+    return {"RONDO_CHAOS": chaos, "TMPDIR": str(own)}
+
+
 def fault(chance, mode, kind, phase, rank, attempt=0):
     """One fault as RONDO_CHAOS wants it, at a step at which its phase comes by."""
     phase = phase_of(mode, rank, phase)
@@ -152,6 +160,14 @@ def attempts_of(folder):
 
 
 def one(mode, trial, config, folder, whole):
+    try:
+        return judged(mode, trial, config, folder, whole)
+    finally:
+        for left in folder, folder.with_suffix(".tmp"):
+            shutil.rmtree(left, ignore_errors=True)  # mpirun may have hung before there was one
+
+
+def judged(mode, trial, config, folder, whole):
     begin = time.monotonic()
     try:
         result = mode.start(config, folder, trial["chaos"]).result(mode.deadline)
@@ -206,6 +222,8 @@ def main():
     parser.add_argument("--sharded", action="store_true", help="with --in-job: optimizer.sharded, with mirrors")
     parser.add_argument("--trials", type=int, default=8, help="how many (default: 8)")
     parser.add_argument("--seed", type=int, default=1, help="chooses what meets what (default: 1)")
+    parser.add_argument("--jobs", type=int, default=1,
+                        help="trials at a time: most wait for a watchdog (default: 1, for which times are meant)")
     parser.add_argument("--json", action="store_true", help="JSON instead of the table")
     options = parser.parse_args()
     if options.in_job and not has_ulfm():
@@ -221,13 +239,15 @@ def main():
         assert whole_run.code == 0, whole_run.text
         whole = run("inspect", home / "whole", "--digest").text.strip()
         done = []
-        for i, trial in enumerate(trials(mode, options.trials, options.seed)):
-            done.append(one(mode, trial, config, home / f"run{i}", whole))
-            print(f"{i + 1}/{options.trials} {trial['chaos']}: {'same' if done[-1]['good'] else 'WRONG'}",
-                  file=sys.stderr, flush=True)
-            if done[-1]["text"]:
-                print(done[-1]["text"], file=sys.stderr)
-            shutil.rmtree(home / f"run{i}", ignore_errors=True)  # mpirun may have hung before there was one
+        with ThreadPoolExecutor(options.jobs) as pool:
+            plan = list(trials(mode, options.trials, options.seed))
+            folders = [home / f"run{i}" for i in range(len(plan))]
+            for trial in pool.map(lambda trial, folder: one(mode, trial, config, folder, whole), plan, folders):
+                done.append(trial)
+                print(f"{len(done)}/{options.trials} {trial['chaos']}: {'same' if trial['good'] else 'WRONG'}",
+                      file=sys.stderr, flush=True)
+                if trial["text"]:
+                    print(trial["text"], file=sys.stderr)
     finally:
         shutil.rmtree(home, ignore_errors=True)
     print(json.dumps(done, indent=2) if options.json else

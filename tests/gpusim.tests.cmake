@@ -7,7 +7,6 @@ if(rondo_has_cuda AND TARGET gpusim_nccl AND NOT RONDO_SANITIZE)
     rondo_script_test(${name} TIMEOUT 600)
     set_property(TEST ${name} APPEND PROPERTY ENVIRONMENT "RONDO_GPUSIM=${gpusim_libraries}"
       "RONDO_PARITY=$<TARGET_FILE:parity_test>")
-    set_tests_properties(${name} PROPERTIES PROCESSORS 1)
   endforeach()
   foreach(ranks 1 2 3)
     add_test(NAME exchange_test.simulated_gpu.${ranks}_ranks
