@@ -50,6 +50,7 @@ class ReadOnly(TroublesTest):
         disk = self.folder / "disk"
         disk.mkdir()
         mount("-t", "tmpfs", "none", disk)
+        self.addCleanup(subprocess.run, ["umount", disk], check=True)
         self.trained("disk/old", sets={"train.max_steps": 10})
         before = sorted(disk.rglob("*"))
         mount("-o", "remount,ro", disk)

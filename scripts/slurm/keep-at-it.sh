@@ -27,6 +27,6 @@ if [ "$code" != 0 ] && [ "$code" != 2 ] && [ "$restarts" -lt "${MAX_REQUEUES:-10
   # would be taken for that of the next.
   scontrol requeue "$SLURM_JOB_ID" ||
     scontrol --oneliner show job "$SLURM_JOB_ID" | grep -qE 'JobState=(PENDING|REQUEUED|COMPLETING)' &&
-    exec sleep 60 # until Slurm ends it
+    exec sleep 60 # until Slurm ends it, by KILL: a sleep that TERM ends would be such an exit code
 fi
 exit "$code"
