@@ -2,7 +2,6 @@
 the bits of a run to which nothing happened. Skipped (exit code 77) where MPI has no fault tolerance."""
 
 import json
-import re
 import sys
 import unittest
 
@@ -195,18 +194,12 @@ class Hosts(InJobTest):
         return result.text
 
     def test_all_ranks_of_a_host_die(self):
-        """Several times: a survivor must not be hit by what it still sends to them. Rarely Open MPI 5.0.7 crashes at that,
-        which its backtrace shows; then the last rank has to go on alone."""
-        crashes = 0
+        """Several times: a survivor must not be hit by what it still sends to them."""
         for number, (a, b) in enumerate([(2, 3), (0, 1)] * 4):
             chaos = ";".join(f"rank={rank},step=50,phase=backward,fault=kill" for rank in (a, b))
             with self.subTest(chaos):
                 text = self.lose_host(f"run{number}", chaos)
-                crashed = re.search(r"Caught signal 11[^~]+?libc\.so.+\n.+libmpi\.so", text) is not None
-                crashes += crashed
-                self.assertRegex(text, rf"rank {a} \(host.+; rank {b} \(host.+; {1 if crashed else 2} rank\(s\) go on; "
-                                       r"step done again after \d\.")
-        self.assertLessEqual(crashes, 1)
+                self.assertRegex(text, rf"rank {a} \(host.+; rank {b} \(host.+; 2 rank\(s\) go on; step done again after \d\.")
 
     def test_mirrors_are_on_the_other_host(self):
         """0 and 2 are on one host here; by their numbers alone they would mirror each other."""
