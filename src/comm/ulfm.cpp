@@ -1,6 +1,7 @@
 #include "ulfm.hpp"
 
 #include <mpi-ext.h>
+#include <netinet/in.h>
 #include <pmix.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -14,19 +15,21 @@
 
 #include "mpi_communicator.hpp"
 
-// Instead of the C library's, for every library of this program: a message that finds its TCP connection
-// broken is told to wait. Open MPI finds the break by itself when it next looks at its sockets. In 5.0.7 a
-// message of a vote must not be the first to find it: the news is put off with a pointer to the vote, which
-// may have ended by then, and writes through it (era_mark_process_failed in ompi/mca/coll/ftagree).
+// Instead of the C library's, for every library of this program: where the job may lose ranks, a message that
+// finds its TCP connection broken is told to wait. Open MPI finds the break by itself when it next looks at
+// its sockets. In 5.0.7 a message of a vote must not be the first to find it: the news is put off with a
+// pointer to the vote, which may have ended by then, and writes through it (era_mark_process_failed in
+// ompi/mca/coll/ftagree).
 extern "C" ssize_t writev(int file, const iovec* parts, int count) {
-  const ssize_t written = syscall(SYS_writev, file, parts, count);
-  if (written >= 0) return written;
+  const ssize_t written = syscall(SYS_writev, long{file}, parts, long{count});
+  if (written >= 0 || !rondo::ulfm::active()) return written;
   const int why = errno;
-  if (why != EPIPE && why != ECONNRESET && why != ETIMEDOUT && why != EHOSTUNREACH) return written;
-  int domain = 0;
-  socklen_t size = sizeof domain;
-  const bool tcp = getsockopt(file, SOL_SOCKET, SO_DOMAIN, &domain, &size) == 0 &&
-                   (domain == AF_INET || domain == AF_INET6);
+  if (why != EPIPE && why != ECONNRESET && why != ETIMEDOUT && why != EHOSTUNREACH && why != ENETUNREACH)
+    return written;
+  int protocol = 0;
+  socklen_t size = sizeof protocol;
+  const bool tcp =
+      getsockopt(file, SOL_SOCKET, SO_PROTOCOL, &protocol, &size) == 0 && protocol == IPPROTO_TCP;
   errno = tcp ? EAGAIN : why;
   return -1;
 }
