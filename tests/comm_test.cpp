@@ -260,25 +260,42 @@ TEST_CASE("shared arenas hold every owner's slice") {
   for (const std::string& algorithm : available_algorithms(world())) {
     INFO(algorithm);
     const auto transport = make_transport(algorithm, world());
-    const Arena arena = transport->allocate(20'000);
-    CHECK(transport->shares_memory() == !arena.peers.empty());
+    const Arena own = transport->allocate(20'000), common = transport->allocate_common(20'000);
+    CHECK(transport->shares_memory() == !own.peers.empty());
     const std::vector<WordRange> ranges{
         {0, 3 * kSliceWords}, {3 * kSliceWords, 4 * kSliceWords}, {5000, 20'000}};
-    for (std::uint32_t round = 0; round < 20; ++round) {
+    for (std::uint32_t round = 0; round < 40; ++round) {
+      const Arena& arena = round % 2 == 0 ? own : common;
+      const int outside =
+          arena.id == own.id ? world().rank() : 0;  // of all ranges: the rank's own, or common
       dawdle(round);
       for (const WordRange range : ranges) {
         const WordRange mine = slice_of(range, world().rank(), world().size());
         for (std::size_t i = mine.begin; i < mine.end; ++i) arena.own[i] = word(0, i, round);
       }
-      arena.own[4500] = word(world().rank(), 1, round);  // in none of them
+      if (outside == world().rank()) arena.own[4500] = word(outside, 1, round);
       transport->share(arena, ranges);
-      std::size_t wrong = arena.own[4500] != word(world().rank(), 1, round);
+      std::size_t wrong = 0;
+      if (outside == world().rank()) wrong += arena.own[4500] != word(outside, 1, round);
       for (const WordRange range : ranges)
         for (std::size_t i = range.begin; i < range.end; ++i) wrong += arena.own[i] != word(0, i, round);
       CHECK(wrong == 0);
       transport->combine({}, {});
     }
   }
+}
+
+TEST_CASE("where ranks share memory a common arena is the same memory on all of them") {
+  if (!world().single_node()) return;
+  const auto transport = make_transport("shared", world());
+  const Arena arena = transport->allocate_common(5000);
+  REQUIRE(arena.own.size() == 5000);
+  CHECK(std::ranges::all_of(arena.own, [](std::uint32_t word) { return word == 0; }));
+  transport->combine({}, {});
+  if (world().rank() == world().size() - 1) arena.own[4999] = 7;
+  transport->share(arena, {});  // nothing to give, but all have written
+  CHECK(arena.own[4999] == 7);
+  CHECK_THROWS_AS(transport->start(arena, {0, 5000}, SumType::int32), Error);
 }
 
 TEST_CASE("the end of a step: sums and maxima") {

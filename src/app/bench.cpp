@@ -67,6 +67,15 @@ nlohmann::ordered_json summary(const StepFigures& figures, int ranks) {
     for (const StepTimes& t : figures.times) values.push_back(t.*phase);
     json["phases_us"][name] = percentile(values, 0.5) * 1e6;
   }
+  std::vector<double> work, share, waited;
+  for (std::size_t i = 0; i < figures.times.size(); ++i) {
+    work.push_back(figures.times[i].exchange_work());
+    share.push_back(work.back() / figures.wall[i]);
+    waited.push_back(figures.times[i].waited);
+  }
+  json["exchange"] = {{"work_us", percentile(work, 0.5) * 1e6},
+                      {"work_share", percentile(share, 0.5)},
+                      {"waited_us", percentile(waited, 0.5) * 1e6}};
   return json;
 }
 
@@ -79,6 +88,11 @@ void print(const nlohmann::ordered_json& way) {
   fmt::print("{:<24} {:>10.1f}\n{:.0f} samples/s, {:.1f} GFLOP/s over all ranks, {} of the devices' peak\n",
              "step", wall, way["samples_per_s"].get<double>(), way["gflop_per_s"].get<double>(),
              share.is_null() ? "n/a" : fmt::format("{:.2f} %", 100 * share.get<double>()));
+  if (way["ranks"] == 1) return;
+  const nlohmann::ordered_json& exchange = way["exchange"];
+  fmt::print("exchange: {:.1f} us of work, {:.2f} % of a step; {:.1f} us of waiting for ranks or messages\n",
+             exchange["work_us"].get<double>(), 100 * exchange["work_share"].get<double>(),
+             exchange["waited_us"].get<double>());
 }
 
 void print(const std::vector<BucketFigures>& buckets) {

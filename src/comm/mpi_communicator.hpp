@@ -34,6 +34,7 @@ class MpiCommunicator final : public Communicator {
   int local_size() const override { return local_size_; }
   int cores() const override { return cores_; }
   double timeout_s() const override { return timeout_s_; }
+  double waited_s() const override { return Patience::total_s(); }
   void set_timeout(double seconds) override { timeout_s_ = seconds; }
 
   void barrier() override;

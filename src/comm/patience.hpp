@@ -14,6 +14,11 @@ namespace rondo {
 class Patience {
  public:
   explicit Patience(double timeout_s) : timeout_s_(timeout_s) {}
+  Patience(const Patience&) = delete;
+  ~Patience() { total_s_ += waited(); }
+
+  /// Seconds of all waits that are over. One thread of a process waits: the one that calls MPI.
+  static double total_s() { return total_s_; }
 
   /// Whether ranks share cores, from now on; until then they do.
   static void share_cores(bool shared) { cores_shared_ = shared; }
@@ -46,7 +51,10 @@ class Patience {
   double waited() const { return pauses_ <= kPauses ? 0 : now_s() - start_; }
   bool expired() const { return waited() > timeout_s_; }
   /// Something happened: the deadline counts anew.
-  void moved() { pauses_ = 0; }
+  void moved() {
+    total_s_ += waited();
+    pauses_ = 0;
+  }
 
  private:
   static void relax() {
@@ -58,6 +66,7 @@ class Patience {
   }
 
   static inline bool cores_shared_ = true;
+  static inline double total_s_ = 0;
   static constexpr int kPauses = 50;
   static constexpr double kLookEvery = 1e-3, kSleepAfter = 2e-3;  // seconds
   double timeout_s_;

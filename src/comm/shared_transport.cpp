@@ -26,20 +26,37 @@ SharedTransport::SharedTransport(MpiCommunicator& comm)
 
 Arena SharedTransport::allocate(std::size_t words) {
   const std::size_t part = whole_pages(words * sizeof(std::uint32_t));
-  memory_.push_back(shared_memory(comm_, part));
-  words_.push_back(words);
-  std::vector<std::uint32_t*> peers;
+  Allocation made{shared_memory(comm_, part), {}, words};
   for (int r = 0; r < size_; ++r)
-    peers.push_back(
-        reinterpret_cast<std::uint32_t*>(memory_.back().data() + part * static_cast<std::size_t>(r)));
-  peers_.push_back(peers);
-  return {static_cast<int>(peers_.size()) - 1, {peers[rank_], words}, peers};
+    made.peers.push_back(
+        reinterpret_cast<std::uint32_t*>(made.memory.data() + part * static_cast<std::size_t>(r)));
+  return keep(std::move(made));
+}
+
+// Every rank places a part of the pages, about those that it owns where one range is all.
+Arena SharedTransport::allocate_common(std::size_t words) {
+  const auto ranks = static_cast<std::size_t>(size_);
+  Allocation made{shared_memory(comm_, whole_pages((words * sizeof(std::uint32_t) + ranks - 1) / ranks)),
+                  {},
+                  words,
+                  true};
+  made.peers.assign(ranks, reinterpret_cast<std::uint32_t*>(made.memory.data()));
+  return keep(std::move(made));
+}
+
+Arena SharedTransport::keep(Allocation allocation) {
+  arenas_.push_back(std::move(allocation));
+  const Allocation& kept = arenas_.back();
+  return {static_cast<int>(arenas_.size()) - 1,
+          {kept.peers[static_cast<std::size_t>(rank_)], kept.words},
+          kept.peers};
 }
 
 void SharedTransport::start(const Arena& arena, WordRange range, SumType type, SumTo to) {
-  RONDO_CHECK(arena.id >= 0 && arena.id < static_cast<int>(words_.size()) && range.begin <= range.end &&
-                  range.end <= words_[arena.id],
+  RONDO_CHECK(arena.id >= 0 && arena.id < static_cast<int>(arenas_.size()) && range.begin <= range.end &&
+                  range.end <= arenas_[arena.id].words,
               "words [{}, {}) are not in arena {} of transport \"shared\"", range.begin, range.end, arena.id);
+  RONDO_CHECK(!arenas_[arena.id].common, "arena {} of transport \"shared\" is common: no sums", arena.id);
   push({range, {}, arena.id, type, to});
 }
 
@@ -73,7 +90,7 @@ void SharedTransport::run(const Job& job) {
     job.work(slice);
   } else {
     const auto sum = job.type == SumType::int32 ? simd().sum_i32 : simd().sum_f32;
-    sum(peers_[job.arena].data(), size_, slice.begin, slice.end,
+    sum(arenas_[job.arena].peers.data(), size_, slice.begin, slice.end,
         job.to == SumTo::owners ? rank_ : kEveryRank);
   }
 }
@@ -96,6 +113,7 @@ void SharedTransport::meet() {
 void SharedTransport::share(const Arena& arena, std::span<const WordRange> ranges) {
   RONDO_CHECK(started_ == reduced_, "share() while a reduction is pending");
   meet();
+  if (arenas_[arena.id].common) return;
   for (const WordRange range : ranges)
     for (int r = 0; r < size_; ++r) {
       const WordRange slice = slice_of(range, r, size_);

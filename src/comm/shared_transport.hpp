@@ -25,6 +25,7 @@ class SharedTransport final : public Transport {
   bool shares_memory() const override { return true; }
   bool scatters() const override { return size_ > 1; }
   Arena allocate(std::size_t words) override;
+  Arena allocate_common(std::size_t words) override;
   void start(const Arena& arena, WordRange range, SumType type, SumTo to) override;
   void start(WordRange range, SliceWork work) override;
   bool progress() override;
@@ -41,6 +42,14 @@ class SharedTransport final : public Transport {
     SumTo to = SumTo::every_rank;
   };
 
+  struct Allocation {
+    Mapping memory;
+    std::vector<std::uint32_t*> peers;  // [rank]; all the same where it is common
+    std::size_t words = 0;
+    bool common = false;
+  };
+
+  Arena keep(Allocation allocation);
   void push(Job job);
   void run(const Job& job);
   /// Announces this rank's round and waits for everybody's; what was written before is then seen by all.
@@ -49,10 +58,8 @@ class SharedTransport final : public Transport {
 
   MpiCommunicator& comm_;
   int rank_, size_;
-  Boards boards_;                                   // started, reduced: jobs; rounds: of combine and share
-  std::vector<Mapping> memory_;                     // [arena]
-  std::vector<std::vector<std::uint32_t*>> peers_;  // [arena][rank]
-  std::vector<std::size_t> words_;                  // [arena]
+  Boards boards_;  // started, reduced: jobs; rounds: of combine and share
+  std::vector<Allocation> arenas_;
   InFlight in_flight_;
   std::deque<Job> jobs_;  // started here, own slice not yet reduced
   std::uint64_t started_ = 0, reduced_ = 0, rounds_ = 0;

@@ -210,8 +210,10 @@ StepResult Trainer::step(const StepData& data, Loader* loader, std::uint32_t req
     enter(Phase::exchange);
     const double reported = now_s(), since = std::exchange(reported_s_, reported);
     const auto seconds = static_cast<float>(reported - begin);
+    const double waited = comm_.waited_s();
     outcome = exchange_->finish({losses, request, beside_ ? -seconds : seconds,
                                  comm_.rank() == 0 ? static_cast<float>(reported - since) : 0});
+    result.times.waited += comm_.waited_s() - waited;
     if (outcome.verdict == Verdict::corrupt) {
       result.wrong.push_back(outcome.corruption);
       RONDO_CHECK(
@@ -257,7 +259,7 @@ StepResult Trainer::step(const StepData& data, Loader* loader, std::uint32_t req
   whole_ = !sharded();
   loss_scale_.passed();
   ++steps_done_;
-  const double updated = now_s();
+  const double updated = now_s(), waited = comm_.waited_s();
   enter(Phase::sharing);
   if (sharded()) try {
       transport_->share(weights_, shares_);
@@ -271,6 +273,7 @@ StepResult Trainer::step(const StepData& data, Loader* loader, std::uint32_t req
   result.times.hidden = exchange_->times.hidden_s;
   if (backend_.reads_host_memory()) result.times.backward -= result.times.hidden;
   result.times.exposed = exchange_->times.exposed_s + (shared - updated);
+  result.times.waited += comm_.waited_s() - waited;
   result.request = outcome.request;
   // In float32 sums depend on who runs what: a run could not be repeated if that followed a clock.
   const bool balances = config_.train.balance && config_.exchange.arithmetic == "exact";

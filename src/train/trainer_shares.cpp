@@ -28,8 +28,13 @@ real* Trainer::divide() {
   shares_.clear();
   mirrors_.reset();
   if (!shards(config_.optimizer.sharded, *transport_, comm_.size(), recovers())) return nullptr;
-  if (recovers()) mirrors_.emplace(roster_);
-  weights_ = transport_->allocate(static_cast<std::size_t>(model_.store().values()));
+  const auto words = static_cast<std::size_t>(model_.store().values());
+  if (recovers()) {  // with weights of its own: an owner may die while it writes
+    mirrors_.emplace(roster_);
+    weights_ = transport_->allocate(words);
+  } else {
+    weights_ = transport_->allocate_common(words);
+  }
   return reinterpret_cast<real*>(weights_.own.data());
 }
 

@@ -72,6 +72,8 @@ class Communicator {
   /// Ends all ranks at once with this exit code.
   [[noreturn]] virtual void abort(int code) = 0;
   virtual double timeout_s() const = 0;
+  /// Seconds that this process has had nothing to do but to wait for other ranks or their messages, in all.
+  virtual double waited_s() const = 0;
   virtual void set_timeout(double seconds) = 0;
 };
 

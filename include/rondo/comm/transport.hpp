@@ -55,6 +55,10 @@ class Transport {
 
   /// Memory for reductions. Collective: same order and size on every rank.
   virtual Arena allocate(std::size_t words) = 0;
+  /// Memory whose slices have owners that alone write them, for share() and no sums. Where arenas have peers
+  /// there is one such memory for all ranks: what an owner writes is everybody's at once, and nothing has to
+  /// be copied. So nobody may read from when the first owner may write until share() returns.
+  virtual Arena allocate_common(std::size_t words) { return allocate(words); }
 
   /// Starts the in-place sum of a range of an arena. Ranges are cut into slices at multiples of
   /// `kSliceWords`. The range belongs to the transport until finish() or progress() says it is done.

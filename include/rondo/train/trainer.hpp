@@ -18,9 +18,11 @@ namespace rondo {
 
 /// Seconds of one step by phase; forward and backward on the device, and only of steps that are logged where
 /// work is queued. `hidden`: converting and summing while backward went on (where work is queued: queueing
-/// that); `exposed`: waiting for sums and decisions when there was nothing left to compute.
+/// that); `exposed`: the rest of it and the control word, when there was nothing left to compute, of which
+/// the rank did nothing but wait for `waited`.
 struct StepTimes {
-  double data = 0, forward = 0, backward = 0, hidden = 0, exposed = 0, optimizer = 0;
+  double data = 0, forward = 0, backward = 0, hidden = 0, exposed = 0, optimizer = 0, waited = 0;
+  double exchange_work() const { return hidden + exposed - waited; }
   double total() const { return data + forward + backward + hidden + exposed + optimizer; }
 };
 
