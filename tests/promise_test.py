@@ -7,7 +7,7 @@ from pathlib import Path
 
 import h5py
 
-from rondo_testing import ELECDEMAND, SOURCE, TINY, RondoTest, rows_of
+from rondo_testing import ELECDEMAND, PATIENCE, SOURCE, TINY, RondoTest, rows_of
 
 ALGORITHMS = ["shared", "ring", "mpi"]
 BUCKETS = [4096, 16384, 65536, 1048576]
@@ -111,7 +111,8 @@ class Promise(RondoTest):
 
     def test_a_rank_that_is_far_too_slow_becomes_a_spare(self):
         sets = {"train.micro_batches": 16, "train.global_batch": 64, "train.max_steps": 1060}
-        slow = {"RONDO_CHAOS": "rank=1,step=10,phase=forward,fault=slow,us=3000,entries=1000000"}
+        us = round(3000 * PATIENCE)  # beside what a micro-batch takes
+        slow = {"RONDO_CHAOS": f"rank=1,step=10,phase=forward,fault=slow,us={us},entries=1000000"}
         calm = self.trained("calm", sets=sets)
         self.assertEqual(self.trained("slow", ranks=3, sets=sets, env=slow), calm)
         self.assertRegex(self.log("slow", 0), r"step \d+: balance: .* times as long as on the others: rank 1 is a spare from now on")

@@ -1,7 +1,7 @@
 """How the tests run the program as a user would: alone or under mpirun, in a fresh folder, with a deadline.
 
 Environment: RONDO (the program), RONDO_SOURCE (the source tree, where relative data paths begin) and
-RONDO_MPIRUN, all set by CTest."""
+RONDO_MPIRUN, all set by CTest; RONDO_PATIENCE, if set: see below."""
 
 import gzip
 import json
@@ -24,6 +24,7 @@ ULFM = ["--with-ft", "ulfm"]  # further arguments of mpirun, for recovery in the
 ANY_CODE = ["--runtime-options", "error-nonzero-status=0"]
 TAYLOR = "configs/data/taylor.csv.gz"
 ELECDEMAND = "configs/data/elecdemand.csv.gz"
+PATIENCE = float(os.environ.get("RONDO_PATIENCE", "1"))  # how much longer things may take: a sanitizer's build is slow
 STOPPED = 85  # exit code of a run that was asked to stop
 
 # A run of a few tenths of a second that uses dropout, clipping, averaged weights and more than one epoch.
@@ -86,6 +87,7 @@ def rank_processes(session):
 
 
 def wait_until(condition, what, deadline=60):
+    deadline *= PATIENCE
     end = time.monotonic() + deadline
     while not condition():
         if time.monotonic() > end:
@@ -150,6 +152,7 @@ class Started:
         return self.result()
 
     def result(self, timeout=60):
+        timeout *= PATIENCE
         try:
             text, _ = self.process.communicate(timeout=timeout)
         except subprocess.TimeoutExpired:

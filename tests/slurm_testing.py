@@ -33,7 +33,7 @@ class Cluster:
             (self.folder / f"tmp-{node}").mkdir()
         self.folder.chmod(0o755)
         (self.folder / "munge").chmod(0o711)
-        self.port = 20000 + os.getpid() % 1000 * 20
+        self.port = 10000 + os.getpid() % 1000 * 20  # below those that systems give to whoever asks for any
         self.env = os.environ | {"PATH": PATH, "SLURM_CONF": str(self.folder / "slurm.conf")}
         self.write_config()
         self.start_munge()

@@ -188,9 +188,9 @@ Prediction predict_step(const Machine& machine, const StepProfile& profile, cons
     const auto [end, on_link] = overlap(machine, profile, cluster, ranks);
     p.exposed = end - profile.computed * cluster.slowdown + control_word(machine, profile, cluster, ranks);
     p.skew = profile.spread * cluster.slowdown * expected_maximum(ranks);
-    if (in_shared_memory(cluster, ranks)) {  // the optimizer is sharded there
+    if (in_shared_memory(cluster, ranks)) {  // the optimizer is sharded there, the weights are one memory
       computing -= profile.optimizer * cluster.slowdown * (1 - 1.0 / ranks);
-      p.exposed += shared_cost(machine, ranks, profile.values * 4).total();
+      p.exposed += shared_cost(machine, ranks, 0).total();
     }
     if (nodes_of(cluster, ranks) > 1) {  // tokens that come in while the link is idle
       const double idle = computing + p.exposed + p.skew - on_link;
