@@ -298,6 +298,21 @@ TEST_CASE("where ranks share memory a common arena is the same memory on all of 
   CHECK_THROWS_AS(transport->start(arena, {0, 5000}, SumType::int32), Error);
 }
 
+TEST_CASE("waiting for a late rank is counted") {
+  if (world().size() == 1) return;
+  for (const char* algorithm : {"auto", "ring"}) {
+    INFO(algorithm);
+    const auto transport = make_transport(algorithm, world());
+    std::uint32_t one = 1, most = 0;
+    world().barrier();
+    const double before = world().waited_s();
+    const bool late = world().rank() == 0;
+    if (late) std::this_thread::sleep_for(std::chrono::milliseconds(400));
+    transport->combine({&one, 1}, {&most, 1});
+    CHECK((world().waited_s() - before < 0.2) == late);
+  }
+}
+
 TEST_CASE("the end of a step: sums and maxima") {
   const int n = world().size(), me = world().rank();
   for (const std::string& algorithm : available_algorithms(world())) {

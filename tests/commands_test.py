@@ -234,7 +234,10 @@ class Trace(RondoTest):
                              if e["name"] in ("data", "forward", "backward", "wait", "optimizer", "step")]
                     a_step = ["data", "forward", "backward", "wait", "optimizer", "step"]
                     self.assertEqual(names, a_step * (len(names) // len(a_step)))
-                buckets = json.loads(figures.read_text())["buckets"]
+                found = json.loads(figures.read_text())
+                self.assertGreater(found["exchange"]["work_us"], 0)
+                self.assertLess(found["exchange"]["work_share"], 1)
+                buckets = found["buckets"]
                 self.assertEqual([b["bytes"] == 0 for b in buckets], [False] * (len(buckets) - 1) + [True])
                 for bucket in buckets:
                     self.assertGreaterEqual(min(bucket.values()), 0)

@@ -62,20 +62,18 @@ nlohmann::ordered_json summary(const StepFigures& figures, int ranks) {
                                  {"gflop_per_s", figures.flops / wall * 1e-9},
                                  {"share_of_peak", nullptr}};
   if (figures.peak_flops > 0) json["share_of_peak"] = figures.flops / wall / figures.peak_flops;
-  for (const auto& [name, phase] : kPhases) {
+  const auto median = [&](const auto& value) {
     std::vector<double> values;
-    for (const StepTimes& t : figures.times) values.push_back(t.*phase);
-    json["phases_us"][name] = percentile(values, 0.5) * 1e6;
-  }
-  std::vector<double> work, share, waited;
-  for (std::size_t i = 0; i < figures.times.size(); ++i) {
-    work.push_back(figures.times[i].exchange_work());
-    share.push_back(work.back() / figures.wall[i]);
-    waited.push_back(figures.times[i].waited);
-  }
-  json["exchange"] = {{"work_us", percentile(work, 0.5) * 1e6},
-                      {"work_share", percentile(share, 0.5)},
-                      {"waited_us", percentile(waited, 0.5) * 1e6}};
+    for (std::size_t i = 0; i < figures.times.size(); ++i)
+      values.push_back(value(figures.times[i], figures.wall[i]));
+    return percentile(values, 0.5);
+  };
+  for (const auto& [name, phase] : kPhases)
+    json["phases_us"][name] = 1e6 * median([phase](const StepTimes& t, double) { return t.*phase; });
+  json["exchange"] = {
+      {"work_us", 1e6 * median([](const StepTimes& t, double) { return t.exchange_work(); })},
+      {"work_share", median([](const StepTimes& t, double step) { return t.exchange_work() / step; })},
+      {"waited_us", 1e6 * median([](const StepTimes& t, double) { return t.waited; })}};
   return json;
 }
 

@@ -32,7 +32,7 @@ real* Trainer::divide() {
   if (recovers()) {  // with weights of its own: an owner may die while it writes
     mirrors_.emplace(roster_);
     weights_ = transport_->allocate(words);
-  } else {
+  } else {  // all write the same first values; none goes on before all have met to make the exchange
     weights_ = transport_->allocate_common(words);
   }
   return reinterpret_cast<real*>(weights_.own.data());
