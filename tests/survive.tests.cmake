@@ -10,8 +10,8 @@ endif()
 # In the job: on Open MPI 5; skipped elsewhere.
 rondo_script_test(in_job_test ALONE TIMEOUT 600)
 set_tests_properties(in_job_test PROPERTIES SKIP_RETURN_CODE 77)
-# On a real Slurm, for which it waits most of the time; skipped where it is not installed or this is not root.
-rondo_script_test(slurm_test TIMEOUT 600)
-set_tests_properties(slurm_test PROPERTIES SKIP_RETURN_CODE 77 COST 100)  # first, so that others fit beside it
+# On a real Slurm; skipped where it is not installed or this is not root.
+rondo_script_test(slurm_test ALONE TIMEOUT 600)
+set_tests_properties(slurm_test PROPERTIES SKIP_RETURN_CODE 77)
 rondo_test(balancer_test LINKS survive io core)
 rondo_test(mirrors_test LINKS survive io core)
