@@ -17,7 +17,8 @@ class Patience {
   Patience(const Patience&) = delete;
   ~Patience() { total_s_ += waited(); }
 
-  /// Seconds of all waits that are over. One thread of a process waits: the one that calls MPI.
+  /// Seconds of all waits that are over, but for what ended within a few pauses (microseconds). One thread of
+  /// a process waits: the one that calls MPI.
   static double total_s() { return total_s_; }
 
   /// Whether ranks share cores, from now on; until then they do.
