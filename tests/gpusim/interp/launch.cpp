@@ -1,6 +1,7 @@
 // Runs the blocks of a launch one after another in random order, and within a block one thread at a time, in
 // random order, until it waits. What the order hides, the shadow finds.
 #include <algorithm>
+#include <bit>
 #include <numeric>
 
 #include "interp/thread.hpp"
@@ -56,7 +57,8 @@ void prepare(Thread& t, Block& block, uint16_t id) {
 
 class BlockRun {
  public:
-  explicit BlockRun(Block& block) : block_(block), launch_(*block.launch) {}
+  explicit BlockRun(Block& block)
+      : block_(block), launch_(*block.launch), at_warp_sync_((block.threads.size() + 31) / 32) {}
 
   void run() {
     for (;;) {
@@ -79,7 +81,9 @@ class BlockRun {
     if (t.state == State::ready) return;
     block_.ready[pick] = block_.ready.back();
     block_.ready.pop_back();
-    if (t.state == State::at_warp_sync) try_warp(id / 32, t, false);
+    if (t.state != State::at_warp_sync) return;
+    ++at_warp_sync_[id / 32];
+    try_warp(id / 32, t, false);
   }
 
   uint32_t lanes_of(uint32_t warp, State state, const Insn* at, uint32_t mask) const {
@@ -94,10 +98,13 @@ class BlockRun {
   // Serves the lanes that wait with t if its mask is complete, or if `force`.
   void try_warp(uint32_t warp, Thread& t, bool force) {
     const Insn& i = *t.waiting;
-    uint32_t mask = t.wait_mask, here = lanes_of(warp, State::at_warp_sync, &i, mask) & mask;
     uint64_t in_warp = std::min<uint64_t>(32, block_.threads.size() - warp * 32);
-    uint32_t exist = in_warp == 32 ? ~0u : (1u << in_warp) - 1;
-    if (!(mask >> t.lane() & 1)) {
+    uint32_t mask = t.wait_mask, exist = in_warp == 32 ? ~0u : (1u << in_warp) - 1;
+    bool has_caller = mask >> t.lane() & 1;
+    // Too few to be complete, as 31 of 32 arrivals are: nobody need be looked at.
+    if (has_caller && !force && at_warp_sync_[warp] < std::popcount(mask & exist)) return;
+    uint32_t here = lanes_of(warp, State::at_warp_sync, &i, mask) & mask;
+    if (!has_caller) {
       finding(t, i, "warp mask without the caller",
               "the mask lacks the thread's own lane " + std::to_string(t.lane()));
       here |= 1u << t.lane();
@@ -113,6 +120,7 @@ class BlockRun {
     }
     resolve_warp(block_, warp, here, i);
     if (i.source->opcode[0] == "bar") order_lanes(warp, here);  // only __syncwarp orders memory
+    at_warp_sync_[warp] -= std::popcount(here);
     for (uint32_t left = here; left; left &= left - 1)
       wake(warp * 32 + static_cast<uint32_t>(std::countr_zero(left)));
   }
@@ -181,6 +189,7 @@ class BlockRun {
 
   Block& block_;
   Launch& launch_;
+  std::vector<int> at_warp_sync_;  // lanes of each warp that wait, wherever
 };
 
 }  // namespace
@@ -201,7 +210,9 @@ void run_launch(Launch& launch) {
   launch.base_stamp = ++stamp;
   Block block;
   block.launch = &launch;
-  block.threads.resize(launch.block.count());
+  thread_local std::vector<Thread> threads;  // keep their stacks from one launch to the next
+  threads.resize(std::max(threads.size(), launch.block.count()));
+  block.threads = {threads.data(), launch.block.count()};
   size_t shared = (launch.entry->shared_layout + 127) / 128 * 128 + launch.dynamic_shared;
   block.shared.resize(shared);
   block.shared_shadow = std::make_unique<Shadow>(shared);

@@ -24,6 +24,7 @@ struct Group {
 
 // CUDA's own formula (PTX ISA, shfl.sync): c holds the clamp and, from bit 8, the segment mask.
 void shuffle(Group& g, const Insn& i) {
+  bool up = i.source->has("up"), down = i.source->has("down"), butterfly = i.source->has("bfly");
   uint64_t before[32] = {};
   g.each([&](uint32_t lane) { before[lane] = g[lane].r[i.a]; });
   g.each([&](uint32_t lane) {
@@ -32,13 +33,13 @@ void shuffle(Group& g, const Insn& i) {
     uint32_t clamp = c & 31, segment = c >> 8 & 31;
     uint32_t most = (lane & segment) | (clamp & ~segment), least = lane & segment, from;
     bool inside;
-    if (i.source->has("up")) {
+    if (up) {
       from = lane - b;
       inside = static_cast<int32_t>(from) >= static_cast<int32_t>(most);
-    } else if (i.source->has("down")) {
+    } else if (down) {
       from = lane + b;
       inside = from <= most;
-    } else if (i.source->has("bfly")) {
+    } else if (butterfly) {
       from = lane ^ b;
       inside = from <= most;
     } else {

@@ -5,6 +5,7 @@
 #include <cstring>
 #include <map>
 #include <random>
+#include <span>
 #include <stdexcept>
 
 #include "interp/insn.hpp"
@@ -75,7 +76,7 @@ struct Block {
   Launch* launch;
   Dim at;
   uint32_t index;
-  std::vector<Thread> threads;
+  std::span<Thread> threads;
   std::vector<uint32_t> ready;
   std::vector<uint8_t> shared;
   std::unique_ptr<Shadow> shared_shadow;
