@@ -9,6 +9,8 @@ import subprocess
 import time
 from pathlib import Path
 
+from rondo_testing import PATIENCE
+
 NEEDS = ["slurmctld", "slurmd", "munged", "sbatch", "srun", "unshare"]
 PATH = os.environ["PATH"] + ":/usr/sbin:/sbin"
 
@@ -88,10 +90,11 @@ class Cluster:
         return done.stdout
 
     def wait(self, condition, what, deadline):
+        deadline *= PATIENCE
         end = time.monotonic() + deadline
         while not condition():
             if time.monotonic() > end:
-                raise TimeoutError(f"waited {deadline} s for {what}\n{self.call('squeue')}{self.call('sinfo', '-N')}")
+                raise TimeoutError(f"waited {deadline:.0f} s for {what}\n{self.call('squeue')}{self.call('sinfo', '-N')}")
             time.sleep(0.1)
 
     def up(self):
