@@ -7,7 +7,7 @@ import sys
 import unittest
 import xml.dom.minidom
 
-from rondo_testing import SOURCE, RondoTest, run
+from rondo_testing import PATIENCE, SOURCE, RondoTest, run
 
 CLUSTER = ["--ranks-per-node", 8, "--link", "100Gbit", "--latency", "2us"]
 
@@ -46,7 +46,7 @@ class Scale(RondoTest):
     def test_steps_over_a_slow_link(self):
         """The whole table is made by hand; other work on the machine widens what can be asked of it here."""
         done = subprocess.run([SOURCE / "scripts/scale-check", "--link", "--short"], capture_output=True, text=True,
-                              timeout=200)
+                              timeout=200 * PATIENCE)
         if done.returncode == 77:
             self.skipTest(done.stderr)
         self.assertEqual(done.returncode, 0, done.stdout + done.stderr)

@@ -4,10 +4,12 @@ of a run to which nothing happened. With mpirun and with srun. And benches."""
 import sys
 import unittest
 
-from rondo_testing import RONDO, SOURCE, TINY, RondoTest, checkpoints, write_config
+from rondo_testing import PATIENCE, RONDO, SOURCE, TINY, RondoTest, checkpoints, write_config
 from slurm_testing import Cluster, missing
 
-RUN = {"train.max_steps": 12000, "train.log_every": 1000, "checkpoint.every_steps": 500, "recovery.watchdog_s": 3.0}
+# Many seconds of steps, whatever the build, so that each end comes in the midst of them.
+RUN = {"train.max_steps": round(12000 / PATIENCE), "train.log_every": 1000, "checkpoint.every_steps": 500,
+       "recovery.watchdog_s": 3.0}
 SCRIPTS = ["train.sbatch", "train-srun.sbatch"]
 
 
