@@ -7,10 +7,11 @@ import unittest
 import h5py
 import numpy
 
-from rondo_testing import RONDO, RondoTest, checkpoints, settings
+from rondo_testing import PATIENCE, RONDO, RondoTest, checkpoints, settings
 from two_hosts import CANNOT, on_two_hosts
 
 KINDS = ["int16", "int8", "topk", "powersgd"]
+SLOW_LINK = f"{200 / PATIENCE:.0f}mbit"  # as much slower as the computing
 SHORT = {"train.max_steps": 12, "train.log_every": 12, "exchange.timeout_s": 20.0}
 
 
@@ -77,7 +78,7 @@ class Auto(RondoTest):
         sets = SHORT | {"exchange.compression": "auto", "model.layers": ["linear 256 gelu", "linear 256 gelu"],
                         "checkpoint.every_steps": 6}
         run_dir = self.folder / "two"
-        done = on_two_hosts(2, RONDO, "train", self.config, "--run-dir", run_dir, *settings(sets), rate="200mbit",
+        done = on_two_hosts(2, RONDO, "train", self.config, "--run-dir", run_dir, *settings(sets), rate=SLOW_LINK,
                             env={"XDG_CACHE_HOME": str(self.folder)})
         if done.code == CANNOT:
             self.skipTest(done.text.strip())
@@ -93,7 +94,7 @@ class Auto(RondoTest):
         out = self.folder / "truth.json"
         sets = settings({"model.layers": ["linear 256 gelu", "linear 256 gelu"]})
         done = on_two_hosts(2, RONDO, "bench", "compression", self.config, "--seconds", 1, "--json", out, *sets,
-                            rate="200mbit", env={"XDG_CACHE_HOME": str(self.folder)})
+                            rate=SLOW_LINK, env={"XDG_CACHE_HOME": str(self.folder)})
         if done.code == CANNOT:
             self.skipTest(done.text.strip())
         self.assertEqual(done.code, 0, done.text)

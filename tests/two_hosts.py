@@ -7,7 +7,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-SOURCE = Path(os.environ["RONDO_SOURCE"])
+from rondo_testing import PATIENCE, SOURCE
+
 SCRIPT = SOURCE / "scripts/two-hosts"
 CANNOT = 77  # also CTest's SKIP_RETURN_CODE
 PAYLOAD = 1448 / 1514  # of a link's nominal rate
@@ -21,6 +22,7 @@ class Done:
 
 def on_two_hosts(ranks, *command, rate=None, timeout=60, env=None, flags=(), meanwhile=None):
     """`meanwhile` is called with the id of the process that has the hosts."""
+    timeout = round(timeout * PATIENCE)
     clean = {k: v for k, v in os.environ.items() if not k.startswith(("OMPI_", "PRTE_", "PMIX_", "OMP_", "TWO_HOSTS"))}
     clean["OMPI_MCA_pml"] = "ob1"  # as in tests/CMakeLists.txt
     limits = ["--rate", rate] if rate else []
