@@ -4,7 +4,7 @@ set(gpusim_libraries ${CMAKE_CURRENT_BINARY_DIR}/gpusim/lib)
 # The stand-ins cannot be loaded beside a sanitizer's allocator.
 if(rondo_has_cuda AND TARGET gpusim_nccl AND NOT RONDO_SANITIZE)
   foreach(name gpu_train_test gpu_commands_test gpu_coverage_test)
-    rondo_script_test(${name} TIMEOUT 600)
+    rondo_script_test(${name} TIMEOUT 500)
     set_property(TEST ${name} APPEND PROPERTY ENVIRONMENT "RONDO_GPUSIM=${gpusim_libraries}"
       "RONDO_PARITY=$<TARGET_FILE:parity_test>")
   endforeach()
