@@ -81,7 +81,7 @@ struct Run {
     exchange = make_exchange(options, *backend, comm, transport, store, kMicroBatches, spares, scatter);
   }
 
-  /// From a table: a thousand faults ask for a hundred million of them.
+  /// From a table: a thousand faults ask for some hundred million of them.
   float gradient(std::int64_t micro_batch, std::int64_t place) const {
     static const std::vector<float> drawn = [] {
       const RandomStream stream{3, Purpose::test, 0, 0};
