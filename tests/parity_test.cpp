@@ -84,10 +84,12 @@ TEST_CASE("matrix products, transposed and accumulated, of every precision that 
     }
 }
 
-// Large enough for panels by rows and by columns, the last of which is narrower.
+// Large enough for panels by rows and by columns, the last of which is narrower; sides of 2560 and 3328 also
+// make rows that the cpu backend may spread before it packs them.
 TEST_CASE("a large product on CPU cores is as exact, and leaves time for something else meanwhile") {
   for (const auto& backend : backends())
-    for (const Product p : {Product{1500, 411, 512}, Product{300, 2111, 512}})
+    for (const Product p :
+         {Product{1500, 411, 512}, Product{300, 2111, 512}, Product{2560, 411, 512}, Product{300, 3328, 512}})
       for (const bool ta : kBoth)
         for (const bool accumulate : kBoth) {
           if (backend->name() != "cpu") continue;
