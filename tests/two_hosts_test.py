@@ -4,7 +4,7 @@ import json
 import subprocess
 import unittest
 
-from rondo_testing import RONDO, RondoTest, settings
+from rondo_testing import PATIENCE, RONDO, RondoTest, settings
 from two_hosts import PAYLOAD, SOURCE, on_two_hosts, skip_where_impossible
 
 LINK = 200e6  # bit/s; a rate at which the link is all that counts
@@ -43,7 +43,7 @@ class TwoHosts(RondoTest):
     def test_exit_codes_and_nothing_is_left(self):
         before = namespaces()
         self.run_on(2, "sh", "-c", "exit 3", code=3)
-        self.assertIn("not done after 1 s", self.run_on(2, "sleep", "61.7", timeout=1, code=124))
+        self.assertIn(f"not done after {round(PATIENCE)} s", self.run_on(2, "sleep", "61.7", timeout=1, code=124))
         self.assertIn("-n 1: give two", self.run_on(1, "true", code=2))
         self.assertEqual(namespaces(), before)
         left = subprocess.run(["ps", "axo", "args"], capture_output=True, text=True, timeout=30).stdout
