@@ -9,6 +9,10 @@ rondo_test(gradient_test LINKS nn_double FILES reference_backend.cpp reference_o
 rondo_test(device_gradient_test LINKS optim nn device core FILES reference_ops.cpp)
 target_include_directories(device_gradient_test PRIVATE ${CMAKE_SOURCE_DIR}/src/nn)
 rondo_test(parity_test LINKS optim nn device core FILES parity_moves.cpp parity_arena.cpp parity_again.cpp reference_ops.cpp)
+# What is done for AVX2 only, on processors with more, too. As below, a filter that selects nothing must not pass.
+add_test(NAME parity_test.avx2 COMMAND parity_test "a large product on CPU cores*")
+set_tests_properties(parity_test.avx2 PROPERTIES ENVIRONMENT "${test_environment};ONEDNN_MAX_CPU_ISA=AVX2" TIMEOUT 120
+  PASS_REGULAR_EXPRESSION "All tests passed")
 rondo_test(simd_test LINKS device core FILES reference_ops.cpp)
 rondo_test(fixed_point_test LINKS exchange optim nn comm device core)
 
