@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <numeric>
 #include <set>
 #include <vector>
 
@@ -7,9 +8,21 @@
 #include "rondo/core/digest.hpp"
 #include "rondo/core/error.hpp"
 #include "rondo/core/philox.hpp"
+#include "rondo/core/shuffle.hpp"
 #include "rondo/core/state.hpp"
 
 using namespace rondo;
+
+namespace {
+
+std::vector<std::int64_t> shuffled(std::int64_t size, std::uint32_t epoch) {
+  std::vector<std::int64_t> order(static_cast<std::size_t>(size));
+  std::iota(order.begin(), order.end(), 0);
+  permute(order, size, 7, epoch);
+  return order;
+}
+
+}  // namespace
 
 TEST_CASE("Philox gives the known answers of its authors' test vectors") {
   // kat_vectors of Random123 1.14: philox4x32-10
@@ -21,15 +34,30 @@ TEST_CASE("Philox gives the known answers of its authors' test vectors") {
 }
 
 TEST_CASE("the shuffle is a permutation at every size and differs between epochs") {
-  for (std::uint64_t size : {1u, 2u, 3u, 5u, 16u, 17u, 1000u}) {
-    std::set<std::uint64_t> seen;
-    for (std::uint64_t i = 0; i < size; ++i) seen.insert(permuted(i, size, 7, 3));
-    CHECK(seen.size() == size);
-    CHECK(*seen.rbegin() == size - 1);
+  for (const std::int64_t size : {1, 2, 3, 5, 16, 17, 1000}) {
+    const std::vector<std::int64_t> order = shuffled(size, 3);
+    const std::set<std::int64_t> seen(order.begin(), order.end());
+    CHECK(std::ssize(seen) == size);
+    CHECK((*seen.begin() == 0 && *seen.rbegin() == size - 1));
   }
+  const std::vector<std::int64_t> one = shuffled(1000, 0), other = shuffled(1000, 1);
   int same = 0;
-  for (std::uint64_t i = 0; i < 1000; ++i) same += permuted(i, 1000, 7, 0) == permuted(i, 1000, 7, 1);
+  for (std::size_t i = 0; i < one.size(); ++i) same += one[i] == other[i];
   CHECK(same < 20);
+}
+
+TEST_CASE("the shuffle stays what checkpoints were trained with, whoever asks for how much of it") {
+  const std::vector<std::int64_t> order = shuffled(1000, 3);
+  const std::int64_t of_hundreds[] = {635, 38, 411, 456, 308, 809, 336, 392, 348, 817};
+  for (std::size_t i = 0; i < std::size(of_hundreds); ++i) CHECK(order[100 * i] == of_hundreds[i]);
+  for (std::size_t i = 0; i < order.size(); i += 37) {
+    std::int64_t alone = static_cast<std::int64_t>(i);
+    permute({&alone, 1}, 1000, 7, 3);
+    CHECK(alone == order[i]);
+  }
+  std::int64_t large[] = {0, 4};
+  permute(large, std::int64_t{1} << 40, 7, 3);
+  CHECK((large[0] == 189819643671 && large[1] == 936266502050));
 }
 
 TEST_CASE("normal numbers have mean 0 and variance 1") {

@@ -1,10 +1,13 @@
 // rondo bench kernels: whatever is no matrix product does little but move memory, so its yardstick is a copy
 // within the device.
+#include <algorithm>
 #include <functional>
+#include <numeric>
 
 #include "bench.hpp"
 #include "rondo/core/clock.hpp"
 #include "rondo/core/error.hpp"
+#include "rondo/core/shuffle.hpp"
 #include "rondo/device/array.hpp"
 #include "rondo/train/session.hpp"
 
@@ -53,7 +56,10 @@ struct Arenas {
     of_columns.put({numbers.data(), length(kBlock)});
     const std::vector<float> ones(length(n), 1.0f);
     scales.put(ones);
-    for (std::size_t i = 0; i < length(n); ++i) numbers[i] = static_cast<float>(permuted(i, length(n), 1, 0));
+    std::vector<std::int64_t> order(length(n));
+    std::iota(order.begin(), order.end(), 0);
+    permute(order, n, 1, 0);
+    std::ranges::transform(order, numbers.begin(), [](std::int64_t i) { return static_cast<float>(i); });
     ids.put({numbers.data(), length(n)});
   }
   static std::size_t length(std::int64_t n) { return static_cast<std::size_t>(n); }

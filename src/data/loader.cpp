@@ -1,26 +1,58 @@
+#include <algorithm>
 #include <condition_variable>
 #include <deque>
 #include <exception>
 #include <mutex>
+#include <numeric>
 #include <thread>
 
 #include "rondo/core/clock.hpp"
 #include "rondo/core/error.hpp"
-#include "rondo/core/philox.hpp"
+#include "rondo/core/shuffle.hpp"
 #include "rondo/data/dataset.hpp"
 
 namespace rondo {
+namespace {
+
+constexpr std::int64_t kExpected = 8;  // rows: what a memory fetches at a time
+
+}  // namespace
 
 std::int64_t Sampler::samples(std::int64_t step) const {
   const std::int64_t begin = step % steps_per_epoch() * global_batch;
   return std::min(global_batch, size - begin);
 }
 
-std::int64_t Sampler::sample(std::int64_t step, std::int64_t position) const {
+void Sampler::order(std::int64_t step, std::int64_t position, std::span<std::int64_t> room) const {
   const std::int64_t at = step % steps_per_epoch() * global_batch + position;
-  if (at >= size) return -1;
-  return static_cast<std::int64_t>(permuted(static_cast<std::uint64_t>(at), static_cast<std::uint64_t>(size),
-                                            seed, static_cast<std::uint32_t>(epoch(step))));
+  const auto left = static_cast<std::size_t>(std::max<std::int64_t>(size - at, 0));
+  const auto samples = room.first(std::min(room.size(), left));
+  std::iota(samples.begin(), samples.end(), at);
+  permute(samples, size, seed, static_cast<std::uint32_t>(epoch(step)));
+  std::ranges::fill(room.subspan(samples.size()), -1);
+}
+
+void fill_batch(const Dataset& dataset, std::span<const std::int64_t> samples, HostBatch& batch) {
+  batch.rows = std::ssize(samples);
+  const std::pair<std::pmr::vector<float>*, std::int64_t> parts[] = {{&batch.inputs, dataset.inputs()},
+                                                                     {&batch.targets, dataset.targets()},
+                                                                     {&batch.weights, dataset.targets()}};
+  for (const auto& [values, cols] : parts) values->resize(static_cast<std::size_t>(batch.rows * cols));
+  for (std::int64_t r = 0; r < batch.rows; ++r) {
+    std::span<float> row[3];
+    for (int p = 0; p < 3; ++p)
+      row[p] = std::span(*parts[p].first)
+                   .subspan(static_cast<std::size_t>(r * parts[p].second),
+                            static_cast<std::size_t>(parts[p].second));
+    if (const std::int64_t soon = r + kExpected;
+        soon < batch.rows && samples[static_cast<std::size_t>(soon)] >= 0)
+      dataset.expect(samples[static_cast<std::size_t>(soon)]);
+    const std::int64_t sample = samples[static_cast<std::size_t>(r)];
+    if (sample >= 0)
+      dataset.get(sample, row[0], row[1], row[2]);
+    else
+      for (const std::span<float> values : row) std::ranges::fill(values, 0.0f);
+  }
 }
 
 struct Loader::Impl {
@@ -83,12 +115,13 @@ struct Loader::Impl {
   void fill(StepData& data, std::int64_t step, std::int64_t from, std::int64_t to) const {
     while (std::ssize(data) > to - from) data.pop_back();
     while (std::ssize(data) < to - from) data.emplace_back(memory);
+    std::vector<std::int64_t> samples(static_cast<std::size_t>(rows));
     for (std::int64_t m = from; m < to; ++m) {
       HostBatch& batch = data[static_cast<std::size_t>(m - from)];
       batch.step = step;
       batch.micro_batch = m;
-      fill_batch(
-          dataset, rows, [&](std::int64_t r) { return sampler.sample(step, m * rows + r); }, batch);
+      sampler.order(step, m * rows, samples);
+      fill_batch(dataset, samples, batch);
     }
   }
 

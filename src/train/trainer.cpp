@@ -327,12 +327,12 @@ std::vector<float> Trainer::predict(Split split) {
   if (!roster_.spare(comm_.rank()))
     mine = part_of(equal_shares(pieces, roster_.active()), roster_.place(comm_.rank()));
   HostBatch batch;
+  std::vector<std::int64_t> samples(static_cast<std::size_t>(rows));
   for (std::int64_t piece = mine.begin; piece < mine.end;
        ++piece) {  // always whole pieces: same shapes, same bits
-    const auto index = [&](std::int64_t r) {
-      return piece * rows + r < dataset.size() ? piece * rows + r : -1;
-    };
-    fill_batch(dataset, rows, index, batch);
+    for (std::int64_t r = 0; r < rows; ++r)
+      samples[static_cast<std::size_t>(r)] = piece * rows + r < dataset.size() ? piece * rows + r : -1;
+    fill_batch(dataset, samples, batch);
     const std::vector<float> out = predict_piece(batch.inputs, rows);
     for (std::size_t i = 0; i < out.size(); ++i)
       bits[static_cast<std::size_t>(piece * per_piece) + i] = std::bit_cast<std::uint32_t>(out[i]);

@@ -52,9 +52,4 @@ struct RandomStream {
   double normal(std::uint64_t index) const;
 };
 
-/// A permutation of 0..size-1 that is a pure function of (seed, epoch) and needs no memory: a Feistel
-/// network over the next power of four, keyed by Philox and walked until it falls inside (Black and Rogaway,
-/// "Ciphers with arbitrary finite domains", 2002).
-std::uint64_t permuted(std::uint64_t index, std::uint64_t size, std::uint64_t seed, std::uint32_t epoch);
-
 }  // namespace rondo

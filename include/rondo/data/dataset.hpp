@@ -20,6 +20,8 @@ class Dataset {
   /// Writes sample i. Called from several threads at once.
   virtual void get(std::int64_t i, std::span<float> input, std::span<float> target,
                    std::span<float> weight) const = 0;
+  /// Sample i is wanted soon: a hint, for samples that lie scattered in memory.
+  virtual void expect(std::int64_t) const {}
 };
 
 /// The order of samples: a pure function of (seed, step), the same on every rank.
@@ -33,8 +35,8 @@ struct Sampler {
   std::int64_t epoch(std::int64_t step) const { return step / steps_per_epoch(); }
   /// Real samples in the global batch of a step.
   std::int64_t samples(std::int64_t step) const;
-  /// The sample at a position of a step's global batch, or -1 for padding.
-  std::int64_t sample(std::int64_t step, std::int64_t position) const;
+  /// The samples from a position of a step's global batch on, as many as there is room for, -1 for padding.
+  void order(std::int64_t step, std::int64_t position, std::span<std::int64_t> room) const;
 };
 
 /// One micro-batch in host memory; padding has zero inputs and zero weights. Its numbers are a function of
@@ -49,27 +51,8 @@ struct HostBatch {
 /// All micro-batches of one step that this rank runs.
 using StepData = std::vector<HostBatch>;
 
-/// Fills rows [0, rows) of a batch: row r is sample index(r), or padding where that is -1.
-template <class Index>
-void fill_batch(const Dataset& dataset, std::int64_t rows, Index index, HostBatch& batch) {
-  batch.rows = rows;
-  const std::pair<std::pmr::vector<float>*, std::int64_t> parts[] = {{&batch.inputs, dataset.inputs()},
-                                                                     {&batch.targets, dataset.targets()},
-                                                                     {&batch.weights, dataset.targets()}};
-  for (const auto& [values, cols] : parts) values->resize(static_cast<std::size_t>(rows * cols));
-  for (std::int64_t r = 0; r < rows; ++r) {
-    std::span<float> row[3];
-    for (int p = 0; p < 3; ++p)
-      row[p] = std::span(*parts[p].first)
-                   .subspan(static_cast<std::size_t>(r * parts[p].second),
-                            static_cast<std::size_t>(parts[p].second));
-    const std::int64_t i = index(r);
-    if (i >= 0)
-      dataset.get(i, row[0], row[1], row[2]);
-    else
-      for (const std::span<float> values : row) std::ranges::fill(values, 0.0f);
-  }
-}
+/// Makes a batch of these samples, a row each; padding where that is -1.
+void fill_batch(const Dataset& dataset, std::span<const std::int64_t> samples, HostBatch& batch);
 
 /// Fetches steps ahead, at most two, so memory stays bounded: on a thread of its own, or on the caller's as
 /// long as a fetch is quick. For where that thread would have no core: woken at every step it only costs time

@@ -36,6 +36,14 @@ class Samples : public Dataset {
     std::ranges::fill(weight, 1.0f);
   }
 
+  void expect(std::int64_t i) const override {
+    constexpr std::int64_t kLine = 16;  // floats of a cache line
+    const float* const row = x_.data() + i * inputs_;
+    for (std::int64_t at = 0; at < inputs_ + kLine - 1; at += kLine)
+      __builtin_prefetch(row + std::min(at, inputs_ - 1));
+    __builtin_prefetch(y_.data() + i * targets_);
+  }
+
  private:
   std::int64_t size_, inputs_, targets_;
   std::vector<float> x_, y_;
