@@ -152,7 +152,8 @@ Verdict check(Backend& backend, const ModelOptions& options, bool pinball, std::
   subject.f = [&] {
     Pass pass = subject.pass();
     PhaseClock clock(backend);
-    model.train(pass, batch, kScale, losses, clock);
+    for (std::int64_t member = 0; member < model.members(); ++member)
+      model.train(pass, member, batch, kScale, losses + member * kSamples, clock);
     const Doubles rows = bench.out(losses, kSamples * options.members);
     return kScale * std::accumulate(rows.begin(), rows.end(), 0.0);
   };

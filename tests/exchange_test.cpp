@@ -3,6 +3,7 @@
 #include "rondo/exchange/exchange.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstdlib>
 
@@ -93,29 +94,37 @@ struct Run {
     return drawn[at % drawn.size()] * static_cast<float>(1 << place % 9);
   }
 
+  // One micro-batch through the layers of a member.
+  void run(std::array<std::int64_t, 2> member, std::int64_t micro_batch, std::int64_t index,
+           std::int64_t count) {
+    for (std::size_t t = 0; t < store.list().size(); ++t) {
+      const Parameter& p = store.list()[t];
+      if (p.offset < member[0] || p.offset >= member[1]) continue;
+      std::vector<float> values(static_cast<std::size_t>(p.size));
+      for (std::int64_t i = 0; i < p.size; ++i)
+        values[static_cast<std::size_t>(i)] = gradient(micro_batch, p.offset + i);
+      if (exchange->adds(index)) {
+        std::vector<float> before(values.size());
+        backend->copy_out(before.data(), store.gradient(static_cast<int>(t)), values.size() * sizeof(float));
+        for (std::size_t i = 0; i < values.size(); ++i) values[i] += before[i];
+      }
+      backend->copy_in(store.gradient(static_cast<int>(t)), values.data(), values.size() * sizeof(float));
+      if (std::ranges::find(ends, p.end()) != ends.end()) exchange->ready(p.end(), index, count);
+    }
+  }
+
   StepOutcome step() {
     const int n = comm.size() - spares, me = std::min(comm.rank(), n);
     const std::int64_t begin = kLanes * me / n * kPerLane,
                        count = me == n ? 0 : kLanes * (me + 1) / n * kPerLane - begin;
     exchange->begin(begin);
     if (count == 0) exchange->idle();
-    for (std::int64_t index = 0; index < count; ++index) {
-      std::size_t layer = 0;
-      for (std::size_t t = 0; t < store.list().size(); ++t) {
-        const Parameter& p = store.list()[t];
-        std::vector<float> values(static_cast<std::size_t>(p.size));
-        for (std::int64_t i = 0; i < p.size; ++i)
-          values[static_cast<std::size_t>(i)] = gradient(begin + index, p.offset + i);
-        if (exchange->adds(index)) {
-          std::vector<float> before(values.size());
-          backend->copy_out(before.data(), store.gradient(static_cast<int>(t)),
-                            values.size() * sizeof(float));
-          for (std::size_t i = 0; i < values.size(); ++i) values[i] += before[i];
-        }
-        backend->copy_in(store.gradient(static_cast<int>(t)), values.data(), values.size() * sizeof(float));
-        if (p.end() == ends[layer]) exchange->ready(ends[layer++], index, count);
+    const std::int64_t members[] = {0, ends[0], store.values()};  // the second one has two layers
+    for (int member = 0; member < 2; ++member)
+      for (std::int64_t index = 0; index < count; ++index) {
+        exchange->start(members[member], index);
+        run({members[member], members[member + 1]}, begin + index, index, count);
       }
-    }
     const std::vector<double> losses(kMicroBatches, 1);
     return exchange->finish({losses});
   }

@@ -181,7 +181,8 @@ struct Trainer : Bench {
     Doubles losses(static_cast<std::size_t>(n * model.members()), kNaN);
     double sum = 0;
     PhaseClock clock(now.backend);
-    model.train(now, batch, kScale, losses.data(), clock);
+    for (std::int64_t member = 0; member < model.members(); ++member)
+      model.train(now, member, batch, kScale, losses.data() + member * n, clock);
     for (const double loss : losses) sum += kScale * loss / members;
     return sum;
   }

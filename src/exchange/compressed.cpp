@@ -50,14 +50,18 @@ class Compressed : public Exchange {
     RONDO_CHECK(first % per_lane_ == 0, "micro-batch {} is not the first of a lane", first);
     first_ = static_cast<std::size_t>(first / per_lane_);
     last_ = first_;
-    encoded_ = 0;
     buckets_.begin();
     checked_.begin();
     tail_.clear();
-    store_.attach_gradients(gradients());
     // What follows the last block is no code, but would be summed again and again if it ever went wrong.
     std::ranges::fill(words_.own.subspan(static_cast<std::size_t>(codec_->words_before(store_.blocks()))),
                       0u);
+  }
+
+  void start(std::int64_t begin, std::int64_t index) override {
+    last_ = first_ + static_cast<std::size_t>(index / per_lane_);
+    encoded_ = begin / kBlock;
+    store_.attach_gradients(arena(lanes_[last_].next));
   }
 
   void ready(std::int64_t end, std::int64_t index, std::int64_t count) override {
@@ -65,16 +69,12 @@ class Compressed : public Exchange {
     if (adds(index + 1)) return;  // the lane goes on
     const double start = now_s();
     const bool last = index + 1 == count, whole = end == store_.values();
-    last_ = first_ + static_cast<std::size_t>(index / per_lane_);
     encode(end / kBlock);
     if (last) {
       buckets_.ready(whole ? static_cast<std::int64_t>(words_.own.size()) : codec_->words_before(encoded_),
                      [&](WordRange bucket) { send(bucket); });
       if (whole) checked_.start_checksums();
       transport_.progress();
-    } else if (whole) {
-      encoded_ = 0;
-      store_.attach_gradients(arena(lanes_[last_ + 1].next));
     }
     const double stop = now_s();
     times.hidden_s += stop - start;

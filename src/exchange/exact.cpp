@@ -74,7 +74,11 @@ class Exact : public Exchange {
       scales_.put({fixed_.scales(), blocks()});
       maxima_.clear();
     }
-    start_layer(0, 0);
+  }
+
+  void start(std::int64_t begin, std::int64_t index) override {
+    begin_ = begin;
+    if (!fused_) store_.attach_layer(begin, layer(begin, index));
   }
 
   void ready(std::int64_t end, std::int64_t index, std::int64_t count) override {
@@ -86,7 +90,6 @@ class Exact : public Exchange {
       if (whole && !fused_) checked_->start_checksums();
       transport_.progress();
     }
-    if (whole) start_layer(0, index + 1);
     const double stop = now_s();
     times.hidden_s += stop - start;
     note_span(SpanKind::exchange, index, start, stop);
@@ -136,11 +139,6 @@ class Exact : public Exchange {
     return index == 0 ? gradients() + begin : static_cast<real*>(layer_->data());
   }
 
-  void start_layer(std::int64_t begin, std::int64_t index) {
-    begin_ = begin;
-    if (!fused_) store_.attach_layer(begin, layer(begin, index));
-  }
-
   void send(WordRange bucket) {
     if (fused_)
       transport_.start(bucket, [this](WordRange slice) { convert_and_sum(slice); });
@@ -157,7 +155,7 @@ class Exact : public Exchange {
       backend_.quantise(sums_.own.data() + begin_, layer(begin_, index), (end - begin_) / kBlock,
                         scales_.data() + b, held, maxima_.data() + b,
                         last ? checked_->checksums(b) : nullptr);
-    start_layer(end, index);
+    start(end, index);
   }
 
   void convert_and_sum(WordRange slice) {

@@ -38,6 +38,8 @@ class Float32 : public Exchange {
     tail_.clear();
   }
 
+  void start(std::int64_t, std::int64_t) override {}
+
   void ready(std::int64_t end, std::int64_t index, std::int64_t count) override {
     if (index + 1 != count) return;
     const double start = now_s();

@@ -18,6 +18,7 @@ Model::Model(const ModelOptions& options, std::int64_t inputs, std::int64_t targ
     : loss_(std::move(loss)), outputs_(targets * loss_->per_target()) {
   for (std::int64_t k = 0; k < options.members; ++k) {
     const std::string prefix = options.members == 1 ? "" : fmt::format("member{}.", k);
+    begins_.push_back(store_.values());
     const auto first_number = static_cast<std::uint32_t>(k) * 1000;
     BuiltNetwork built = build_network(store_, prefix, options.layers, inputs, outputs_, first_number);
     members_.push_back(std::move(built.root));
@@ -28,20 +29,18 @@ Model::Model(const ModelOptions& options, std::int64_t inputs, std::int64_t targ
 
 double Model::train_flops() const { return 3 * forward_flops_ - first_flops_; }
 
-void Model::train(Pass& pass, const Batch& batch, real scale, double* losses, PhaseClock& clock) {
-  const std::int64_t rows = batch.inputs.rows;
-  for (const LayerPtr& member : members_) {
-    pass.workspace.reset();
-    enter(Phase::forward);
-    clock.enter(SpanKind::forward, pass.first_sample / pass.samples);
-    const Matrix prediction = member->forward(pass, batch.inputs);
-    enter(Phase::backward);
-    clock.enter(SpanKind::backward, pass.first_sample / pass.samples);
-    const Matrix gradient = pass.workspace.matrix(rows, outputs_);
-    loss_->evaluate(pass.backend, prediction, batch.targets, batch.weights, scale, losses, gradient);
-    losses += rows;
-    member->backward(pass, gradient, false);
-  }
+void Model::train(Pass& pass, std::int64_t member, const Batch& batch, real scale, double* losses,
+                  PhaseClock& clock) {
+  Layer& network = *members_[static_cast<std::size_t>(member)];
+  pass.workspace.reset();
+  enter(Phase::forward);
+  clock.enter(SpanKind::forward, pass.first_sample / pass.samples);
+  const Matrix prediction = network.forward(pass, batch.inputs);
+  enter(Phase::backward);
+  clock.enter(SpanKind::backward, pass.first_sample / pass.samples);
+  const Matrix gradient = pass.workspace.matrix(batch.inputs.rows, outputs_);
+  loss_->evaluate(pass.backend, prediction, batch.targets, batch.weights, scale, losses, gradient);
+  network.backward(pass, gradient, false);
   clock.stop();
 }
 

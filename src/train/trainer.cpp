@@ -131,18 +131,22 @@ void Trainer::run_micro_batches(const StepData& data, double scale) {
     Backend& backend;
     ~Attended() { backend.meanwhile({}); }
   } attended{backend_};
-  for (std::int64_t i = 0; i < count; ++i) {
-    const HostBatch& host = data[static_cast<std::size_t>(i)];
-    const Batch batch = feeder_.batch(host);
-    Pass run = pass(true);
-    run.accumulate = exchange_->adds(i);
-    run.first_sample = host.micro_batch * host.rows;
-    run.samples = host.rows;
-    run.gradients_ready = [&](std::int64_t end) { exchange_->ready(end, i, count); };
-    if (i + 1 == count) backend_.meanwhile([this] { send_on(); });
-    model_.train(run, batch, static_cast<real>(scale), row_losses_.data() + i * model_.members() * host.rows,
-                 clock_);
-  }
+  // Members outside: the weights and gradients of one stay in a cache, and its buckets leave while the next
+  // ones compute.
+  for (std::int64_t member = 0; member < model_.members(); ++member)
+    for (std::int64_t i = 0; i < count; ++i) {
+      const HostBatch& host = data[static_cast<std::size_t>(i)];
+      const Batch batch = feeder_.batch(host);
+      Pass run = pass(true);
+      run.accumulate = exchange_->adds(i);
+      run.first_sample = host.micro_batch * host.rows;
+      run.samples = host.rows;
+      run.gradients_ready = [&](std::int64_t end) { exchange_->ready(end, i, count); };
+      exchange_->start(model_.begin(member), i);
+      if (i + 1 == count) backend_.meanwhile([this] { send_on(); });
+      model_.train(run, member, batch, static_cast<real>(scale),
+                   row_losses_.data() + (i * model_.members() + member) * host.rows, clock_);
+    }
 }
 
 // Buckets are on their way while a large layer computes.

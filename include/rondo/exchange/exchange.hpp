@@ -1,8 +1,10 @@
 /// Exchange: the policy between a rank's gradients and the optimizer.
 ///
-/// One step: begin(first), then for each of the rank's micro-batches backward reports what is complete with
-/// ready(), and finish() waits for the sums and for the common decision. Buckets leave during the rank's
-/// last micro-batch, while backward goes on. Nothing may be applied unless finish() says `commit`.
+/// One step: begin(first), then the members of a model one after the other, each with all of the rank's
+/// micro-batches: start() says what comes next, its backward reports what is complete with ready(). finish()
+/// waits for the sums and for the common decision. Buckets of a member leave during the rank's last
+/// micro-batch, while backward and the other members go on. Nothing may be applied unless finish() says
+/// `commit`.
 #pragma once
 
 #include <memory>
@@ -86,7 +88,10 @@ class Exchange {
 
   /// The rank's micro-batches are `first` of the global batch and those that follow: whole lanes.
   virtual void begin(std::int64_t first) = 0;
-  /// Gradients before `end` are complete in the current micro-batch, the rank's `index`-th of `count`.
+  /// Next comes the rank's `index`-th micro-batch, through the member whose gradients begin at `begin`.
+  virtual void start(std::int64_t begin, std::int64_t index) = 0;
+  /// Gradients of this member before `end` are complete in this micro-batch, the rank's `index`-th of
+  /// `count`.
   virtual void ready(std::int64_t end, std::int64_t index, std::int64_t count) = 0;
   /// In place of ready(), on a rank that runs no micro-batch: adds zeros to every sum.
   virtual void idle() = 0;

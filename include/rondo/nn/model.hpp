@@ -33,11 +33,14 @@ class Model {
   const ParameterStore& store() const { return store_; }
   std::int64_t outputs() const { return outputs_; }
   std::int64_t members() const { return static_cast<std::int64_t>(members_.size()); }
+  /// Where a member's gradients begin in the arena; they end where the next one's do.
+  std::int64_t begin(std::int64_t member) const { return begins_[static_cast<std::size_t>(member)]; }
 
-  /// Forward and backward. Gradients of scale * (sum of the rows' losses) go to the store; every member
-  /// trains as it would alone. `losses`: every member's loss of every row, [members, rows], device memory.
-  /// `clock`: gets a lap of forward and one of backward for every member.
-  void train(Pass& pass, const Batch& batch, real scale, double* losses, PhaseClock& clock);
+  /// Forward and backward of one member, which trains as it would alone. Gradients of scale * (sum of the
+  /// rows' losses) go to the store. `losses`: of every row, device memory. `clock`: gets a lap of forward and
+  /// one of backward.
+  void train(Pass& pass, std::int64_t member, const Batch& batch, real scale, double* losses,
+             PhaseClock& clock);
   /// The members' mean prediction, [samples, outputs], in the workspace.
   Matrix predict(Pass& pass, Matrix inputs);
 
@@ -49,6 +52,7 @@ class Model {
   std::unique_ptr<Loss> loss_;
   std::int64_t outputs_;
   std::vector<LayerPtr> members_;
+  std::vector<std::int64_t> begins_;
   double forward_flops_ = 0, first_flops_ = 0;
 };
 
