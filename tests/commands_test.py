@@ -242,6 +242,21 @@ class Trace(RondoTest):
                 for bucket in buckets:
                     self.assertGreaterEqual(min(bucket.values()), 0)
 
+    def test_buckets_of_a_member_leave_before_the_next_one_has_begun(self):
+        """All of a rank's micro-batches go through one member, then through the next."""
+        out = self.folder / "trace.json"
+        sets = settings({"model.members": 2, "train.micro_batches": 4, "exchange.bucket_bytes": 4096})
+        self.succeed("bench", "step", SOURCE / "scripts/peers/small.toml", "--steps", "16", "--trace", out, *sets, ranks=2)
+        events = json.loads(out.read_text())["traceEvents"]
+        for rank in range(2):
+            mine = [e for e in events if e["pid"] == rank]
+            steps = [(e["ts"], e["ts"] + e["dur"]) for e in mine if e["name"] == "step"]
+            self.assertGreaterEqual(len(steps), 16)
+            for begin, end in steps:
+                sent = min(e["ts"] for e in mine if e["ph"] == "b" and begin <= e["ts"] < end)
+                forward = [e["ts"] for e in mine if e["name"] == "forward" and begin <= e["ts"] < end]
+                self.assertEqual((len(forward), sum(ts > sent for ts in forward)), (4, 2))
+
 
 class RunDirectory(RondoTest):
     def test_what_is_in_it(self):
