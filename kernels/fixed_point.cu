@@ -15,12 +15,9 @@ namespace {
 
 constexpr int kWarps = kThreads / 32;
 
-// rint(x); what does not fit becomes the nearer end, a NaN the upper one (it is flagged anyway).
+// rint(x); -2^31 for what does not fit, above as below and for a NaN (it is flagged anyway).
 __device__ std::uint32_t fixed_of(float x) {
-  const float high = 2147483520.0f;  // the largest float below 2^31
-  x = x < high ? x : high;
-  x = x > -2147483648.0f ? x : -2147483648.0f;
-  return static_cast<std::uint32_t>(__float2int_rn(x));
+  return x < 2147483648.0f ? static_cast<std::uint32_t>(__float2int_rn(x)) : 0x80000000u;
 }
 
 // A thread's part of the checksum of its block, in [0, 2^20 + 2^10). As 2^20 = 3 modulo the prime, what is

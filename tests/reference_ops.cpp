@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
+#include <limits>
 #include <numbers>
 
 namespace rondo::reference {
@@ -207,10 +208,8 @@ void pinball_loss(Mat prediction, Mat target, Mat weights, std::span<const doubl
 }
 
 std::int32_t to_fixed(float g, float scale) {
-  constexpr double kHigh = 2147483520;  // 2^31 - 128, the largest float below 2^31
-  const double x = static_cast<double>(g) * scale;
-  return std::isnan(x) ? static_cast<std::int32_t>(kHigh)
-                       : static_cast<std::int32_t>(std::nearbyint(std::clamp(x, -0x1p31, kHigh)));
+  const double x = std::nearbyint(static_cast<double>(g) * scale);
+  return x >= -0x1p31 && x < 0x1p31 ? static_cast<std::int32_t>(x) : std::numeric_limits<std::int32_t>::min();
 }
 
 std::uint32_t checksum(std::span<const std::uint32_t> q) {

@@ -48,7 +48,7 @@ void squared_loss(Mat prediction, Mat target, Mat weights, double scale, double*
 void pinball_loss(Mat prediction, Mat target, Mat weights, std::span<const double> quantiles, double scale,
                   double* losses, Mat gradient);
 
-/// rint(g * scale), pressed into the numbers that are both int32 and float; a NaN becomes the largest.
+/// rint(g * scale), or -2^31 where that is no int32.
 std::int32_t to_fixed(float g, float scale);
 /// The bits of |g|.
 std::uint32_t magnitude_bits(float g);

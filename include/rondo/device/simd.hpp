@@ -34,7 +34,8 @@ struct Simd {
   /// peers[r][i] where `only` is kEveryRank.
   void (*sum_i32)(std::uint32_t* const* peers, int ranks, std::size_t begin, std::size_t end, int only);
   void (*sum_f32)(std::uint32_t* const* peers, int ranks, std::size_t begin, std::size_t end, int only);
-  /// q (+)= rint(g * scale), saturating; returns the largest bit pattern of |g| (NaN > Inf > numbers).
+  /// q (+)= rint(g * scale), or -2^31 where that does not fit; returns the largest bit pattern of |g| (NaN >
+  /// Inf > numbers), by which the caller knows whether everything did.
   std::uint32_t (*quantise)(std::uint32_t* q, const float* g, std::size_t n, float scale, bool add);
   /// For i in [begin, end): the sum over ranks r of rint(from[r][i] * scale) goes to to[only][i], or every
   /// to[r][i], which may be the same memory as from[r][i]. Returns the largest bit pattern of |from[r][i]|.
