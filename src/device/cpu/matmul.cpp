@@ -16,7 +16,7 @@ namespace {
 
 using dnnl::memory;
 
-constexpr double kPanel = 3e8;           // operations: one to three milliseconds of a core
+constexpr double kPanel = 1.5e8;         // operations: about a millisecond of a core
 constexpr std::int64_t kPanelSide = 64;  // rows or columns of a panel are a multiple of that
 constexpr std::int64_t kCrowded = 256;  // floats: rows so far apart, or a multiple, share few sets of a cache
 constexpr std::int64_t kLine = 16;      // floats of a cache line
