@@ -5,6 +5,7 @@
 #include <mutex>
 #include <numeric>
 #include <thread>
+#include <utility>
 
 #include "rondo/core/clock.hpp"
 #include "rondo/core/error.hpp"
@@ -14,7 +15,7 @@
 namespace rondo {
 namespace {
 
-constexpr std::int64_t kExpected = 8;  // rows: what a memory fetches at a time
+constexpr std::int64_t kExpected = 8;  // rows ahead that are announced to the dataset
 
 }  // namespace
 

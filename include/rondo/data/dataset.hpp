@@ -1,12 +1,10 @@
 /// Datasets, the order in which they are visited, and the thread that fetches ahead.
 #pragma once
 
-#include <algorithm>
 #include <cstdint>
 #include <memory>
 #include <memory_resource>
 #include <span>
-#include <utility>
 #include <vector>
 
 namespace rondo {
