@@ -8,6 +8,7 @@
 #include "rondo/core/digest.hpp"
 #include "rondo/core/error.hpp"
 #include "rondo/core/philox.hpp"
+#include "rondo/core/quicker.hpp"
 #include "rondo/core/shuffle.hpp"
 #include "rondo/core/state.hpp"
 
@@ -164,4 +165,23 @@ TEST_CASE("state is restored as saved, and a changed shape is refused by name") 
 TEST_CASE("the digest is BLAKE2b") {
   // b2sum -l 128 of "abc"
   CHECK(digest_of(std::as_bytes(std::span("abc", 3))) == "cf4ab791c62b8d2b2109c90275287816");
+}
+
+TEST_CASE("the quicker way is taken nearly always, whichever it is and when it changes") {
+  Quicker choice;
+  int taken[2] = {0, 0};
+  const auto work = [&](int times, std::array<double, 2> seconds) {
+    taken[0] = taken[1] = 0;
+    for (int i = 0; i < times; ++i) {
+      const int way = choice.way();
+      ++taken[way];
+      choice.took(seconds[static_cast<std::size_t>(way)]);
+    }
+  };
+  work(320, {1, 3});
+  CHECK(taken[1] == 11);  // the first time to know it
+  work(320, {8, 3});      // the way that is taken has become slow: seen soon
+  CHECK(taken[0] < 13);
+  work(320, {1, 3});  // the other one has become quick: seen when it is tried
+  CHECK(taken[1] < 32 + 10);
 }

@@ -211,3 +211,29 @@ TEST_CASE("an optimizer decays weights but not biases, and corrects AdamW's mean
       CHECK(error(bench.out(optimizer->evaluation_weights(), n), mean) < 2e-6);
     }
 }
+
+TEST_CASE("an update aside gives the bits of an update in place") {
+  for (const auto& backend : backends())
+    for (const char* kind : {"adamw", "sgd"}) {
+      OptimizerOptions options;
+      options.kind = kind;
+      options.average_decay = 0.9;
+      constexpr std::int64_t kBlocks = 37, kFirst = 3;  // more than two pieces, the last one short
+      ParameterStore stores[2];
+      std::vector<Floats> results[2];
+      Bench bench(*backend);
+      const Gradients gradients(kBlocks, true, 9);
+      for (const bool aside : {false, true}) {
+        ParameterStore& store = stores[aside];
+        store.add("weight", {kBlocks, kBlock}, {0.5, 0.25}, true);
+        store.allocate(*backend, 5);
+        const auto optimizer = make_optimizer(options, *backend, store);
+        for (int step = 0; step < 5; ++step)
+          optimizer->update(gradients.on(bench), {kFirst, kBlocks}, step, 1e-2, aside);
+        results[aside].push_back(bench.out(store.arena(), store.values()));
+        for (const real* arena : optimizer->arenas())
+          results[aside].push_back(bench.out(arena, store.values()));
+      }
+      CHECK(results[0] == results[1]);
+    }
+}

@@ -9,6 +9,8 @@
 namespace rondo {
 namespace {
 
+constexpr std::int64_t kPieceBlocks = 16;
+
 real* data(Buffer& buffer) { return static_cast<real*>(buffer.data()); }
 
 class AdamW : public Optimizer {
@@ -23,7 +25,7 @@ class AdamW : public Optimizer {
   }
 
  protected:
-  void apply(GradientView gradient, BlockSpan blocks, std::int64_t step, double rate) override {
+  void apply(real* w, GradientView gradient, BlockSpan blocks, std::int64_t step, double rate) override {
     const double t = static_cast<double>(step) + 1;
     const AdamWStep now{static_cast<float>(rate),
                         static_cast<float>(options_.beta1),
@@ -33,7 +35,7 @@ class AdamW : public Optimizer {
                         static_cast<float>(1 / (1 - std::pow(options_.beta1, t))),
                         static_cast<float>(1 / (1 - std::pow(options_.beta2, t)))};
     const std::int64_t at = blocks.begin * kBlock;
-    backend_.adamw(store_.arena() + at, data(*mean_) + at, data(*square_) + at, gradient, blocks.count(),
+    backend_.adamw(w, data(*mean_) + at, data(*square_) + at, gradient, blocks.count(),
                    block_decay_.data() + blocks.begin, now, seen(blocks));
   }
 
@@ -52,12 +54,11 @@ class Sgd : public Optimizer {
   }
 
  protected:
-  void apply(GradientView gradient, BlockSpan blocks, std::int64_t, double rate) override {
+  void apply(real* w, GradientView gradient, BlockSpan blocks, std::int64_t, double rate) override {
     const std::int64_t at = blocks.begin * kBlock;
-    backend_.sgd(store_.arena() + at, data(*momentum_) + at, gradient, blocks.count(),
-                 block_decay_.data() + blocks.begin, static_cast<float>(rate),
-                 static_cast<float>(options_.momentum), static_cast<float>(options_.weight_decay),
-                 seen(blocks));
+    backend_.sgd(w, data(*momentum_) + at, gradient, blocks.count(), block_decay_.data() + blocks.begin,
+                 static_cast<float>(rate), static_cast<float>(options_.momentum),
+                 static_cast<float>(options_.weight_decay), seen(blocks));
   }
 
  private:
@@ -122,16 +123,31 @@ std::unique_ptr<Buffer> Optimizer::arena() {
   return buffer;
 }
 
-void Optimizer::update(GradientView gradient, BlockSpan blocks, std::int64_t step, double rate) {
-  apply(gradient.from(blocks.begin), blocks, step, rate);
+// Piece by piece on a CPU, so that a piece is still in the cache when its average follows.
+void Optimizer::update(GradientView gradient, BlockSpan blocks, std::int64_t step, double rate, bool aside) {
+  const std::int64_t most = backend_.reads_host_memory() ? kPieceBlocks : blocks.count();
+  if (aside && desk_ == nullptr)
+    desk_ = backend_.allocate(static_cast<std::size_t>(most * kBlock) * sizeof(real));
+  for (std::int64_t at = blocks.begin; at < blocks.end; at += most)
+    update_piece(gradient.from(at), {at, std::min(at + most, blocks.end)}, step, rate, aside);
   store_.touch();
-  if (average_ == nullptr) return;
-  // Early on the plain mean of all weights so far is the better average, so decay grows up to its value.
-  const double t = static_cast<double>(step) + 1;
-  const double decay = std::min(options_.average_decay, t / (t + 10));
-  const std::int64_t at = blocks.begin * kBlock;
-  backend_.average(data(*average_) + at, store_.arena() + at, blocks.count() * kBlock,
-                   static_cast<float>(decay));
+}
+
+void Optimizer::update_piece(GradientView gradient, BlockSpan piece, std::int64_t step, double rate,
+                             bool aside) {
+  const std::int64_t at = piece.begin * kBlock, n = piece.count() * kBlock;
+  const std::size_t bytes = static_cast<std::size_t>(n) * sizeof(real);
+  real* const home = store_.arena() + at;
+  real* const w = aside ? data(*desk_) : home;
+  if (aside) backend_.copy(w, home, bytes);
+  apply(w, gradient, piece, step, rate);
+  if (average_ != nullptr) {
+    // Early on the plain mean of all weights so far is the better average, so decay grows up to its value.
+    const double t = static_cast<double>(step) + 1;
+    const double decay = std::min(options_.average_decay, t / (t + 10));
+    backend_.average(data(*average_) + at, w, n, static_cast<float>(decay));
+  }
+  if (aside) backend_.publish(home, w, bytes);
 }
 
 real* Optimizer::evaluation_weights() { return average_ != nullptr ? data(*average_) : store_.arena(); }

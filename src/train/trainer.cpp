@@ -254,11 +254,14 @@ StepResult Trainer::step(const StepData& data, Loader* loader, std::uint32_t req
   }
   result.rate = scheduled_rate(config_.optimizer, steps_done_, config_.train.max_steps);
   const GradientView gradient = exchange_->gradient(factor * unscale);
+  const bool aside = common() && updates_.way() == 1;
+  const double updating = now_s();
   const auto update = [&](int rank) {
     for (const BlockSpan blocks : blocks_of_rank(rank))
-      optimizer_->update(gradient, blocks, steps_done_, result.rate);
+      optimizer_->update(gradient, blocks, steps_done_, result.rate, aside);
   };
   update(comm_.rank());
+  updates_.took(now_s() - updating);
   if (mirrors_) update(mirrors_->mirrored(comm_.rank()));
   whole_ = !sharded();
   loss_scale_.passed();

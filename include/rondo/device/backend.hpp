@@ -95,6 +95,8 @@ class Backend {
   virtual void clear(void* device, std::size_t bytes) = 0;  ///< to zeros
   /// Within device memory; the two do not overlap.
   virtual void copy(void* to, const void* from, std::size_t bytes) = 0;
+  /// The same, of whole blocks to memory that others have in their caches and nobody reads soon.
+  virtual void publish(void* to, const void* from, std::size_t bytes) { copy(to, from, bytes); }
 
   /// Something to look after while a long operation keeps the host busy: called now and then within it, by
   /// the thread that runs it; empty: nothing.

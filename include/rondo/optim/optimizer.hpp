@@ -39,7 +39,10 @@ class Optimizer {
   Optimizer(const OptimizerOptions& options, Backend& backend, ParameterStore& store);
   virtual ~Optimizer() = default;
   /// Applies one update to a span of blocks, `step` counted from 0; then the average of weights follows.
-  void update(GradientView gradient, BlockSpan blocks, std::int64_t step, double rate);
+  /// `aside`: in a private copy of each piece, which then replaces it past all caches. The same bits either
+  /// way. Weights that other ranks have read lie in their caches, too; a store in place has to call every
+  /// line back, which takes ten times as long where those ranks run on another core complex.
+  void update(GradientView gradient, BlockSpan blocks, std::int64_t step, double rate, bool aside = false);
   /// The weights to evaluate with: the average where there is one.
   real* evaluation_weights();
   bool averages() const { return average_ != nullptr; }
@@ -53,8 +56,8 @@ class Optimizer {
   void visit_seen(StateVisitor& visitor);
 
  protected:
-  /// The gradient's numbers begin at the span's.
-  virtual void apply(GradientView gradient, BlockSpan blocks, std::int64_t step, double rate) = 0;
+  /// The numbers of gradient and weights begin at the span's.
+  virtual void apply(real* w, GradientView gradient, BlockSpan blocks, std::int64_t step, double rate) = 0;
   std::unique_ptr<Buffer> arena();
   OptimizerOptions options_;
   Backend& backend_;
@@ -63,7 +66,8 @@ class Optimizer {
   std::uint32_t* seen(BlockSpan blocks) { return seen_ ? seen_->data() + blocks.begin : nullptr; }
 
  private:
-  std::unique_ptr<Buffer> average_;
+  void update_piece(GradientView gradient, BlockSpan piece, std::int64_t step, double rate, bool aside);
+  std::unique_ptr<Buffer> average_, desk_;          // desk: one piece
   std::optional<DeviceArray<std::uint32_t>> seen_;  // one number a block
   std::vector<real*> arenas_;
 };

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "rondo/core/error.hpp"
+#include "rondo/core/quicker.hpp"
 #include "rondo/device/array.hpp"
 #include "rondo/optim/loss_scale.hpp"
 #include "rondo/survive/balancer.hpp"
@@ -72,6 +73,7 @@ class Trainer {
   const Transport& transport() const { return *transport_; }
   const Roster& roster() const { return roster_; }
   bool sharded() const { return !weights_.own.empty(); }
+  bool common() const { return sharded() && !weights_.peers.empty() && !mirrors_; }  // all ranks' weights
   /// Whether the ranks that are left go on when one dies. NCCL's communicators do not outlive a rank, and
   /// what a lane of a compressed exchange keeps dies with its own.
   bool recovers() const;
@@ -143,6 +145,7 @@ class Trainer {
   DeviceArray<double> row_losses_;  // of this rank's micro-batches, at most all: [micro-batch, member, row]
   std::unique_ptr<Optimizer> optimizer_;
   std::unique_ptr<Transport> transport_;
+  Quicker updates_;                // of common weights: in place, or aside
   Arena weights_;                  // sharded: the weights, where the transport can give them to all ranks
   std::vector<WordRange> shares_;  // of which each rank updates its slice; empty where each updates all
   std::optional<Mirrors>

@@ -1,6 +1,9 @@
 #include "cpu_backend.hpp"
 
 #include <gnu/libc-version.h>
+#if defined(__x86_64__)
+#include <emmintrin.h>
+#endif
 
 #include <algorithm>
 #include <cstdlib>
@@ -72,6 +75,19 @@ void CpuBackend::clear(void* device, std::size_t bytes) {
 }
 void CpuBackend::copy(void* to, const void* from, std::size_t bytes) {
   if (bytes != 0) std::memcpy(to, from, bytes);
+}
+
+// Non-temporal stores take no line into the cache first.
+void CpuBackend::publish(void* to, const void* from, std::size_t bytes) {
+#if defined(__x86_64__)
+  auto* const line = static_cast<__m128i*>(to);
+  const auto* const source = static_cast<const __m128i*>(from);
+  for (std::size_t i = 0; i < bytes / sizeof(__m128i); ++i)
+    _mm_stream_si128(line + i, _mm_load_si128(source + i));
+  _mm_sfence();  // they follow no order of their own
+#else
+  copy(to, from, bytes);
+#endif
 }
 
 void CpuBackend::matmul(Operand a, bool transpose_a, Operand b, bool transpose_b, Matrix c, bool accumulate) {

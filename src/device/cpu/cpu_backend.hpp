@@ -24,6 +24,7 @@ class CpuBackend : public Backend {
   void copy_out(void* host, const void* device, std::size_t bytes) override;
   void clear(void* device, std::size_t bytes) override;
   void copy(void* to, const void* from, std::size_t bytes) override;
+  void publish(void* to, const void* from, std::size_t bytes) override;
 
   void matmul(Operand a, bool transpose_a, Operand b, bool transpose_b, Matrix c, bool accumulate) override;
   void to_half(std::uint16_t* to, const real* from, std::int64_t n, Precision half) override;
