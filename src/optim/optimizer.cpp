@@ -9,7 +9,7 @@
 namespace rondo {
 namespace {
 
-constexpr std::int64_t kPieceBlocks = 16;
+constexpr std::int64_t kPieceBlocks = 16;  // 64 KiB of each arena
 
 real* data(Buffer& buffer) { return static_cast<real*>(buffer.data()); }
 

@@ -41,7 +41,7 @@ class Optimizer {
   /// Applies one update to a span of blocks, `step` counted from 0; then the average of weights follows.
   /// `aside`: in a private copy of each piece, which then replaces it past all caches. The same bits either
   /// way. Weights that other ranks have read lie in their caches, too; a store in place has to call every
-  /// line back, which takes ten times as long where those ranks run on another core complex.
+  /// line back, which makes an update several times as long where those ranks run on another core complex.
   void update(GradientView gradient, BlockSpan blocks, std::int64_t step, double rate, bool aside = false);
   /// The weights to evaluate with: the average where there is one.
   real* evaluation_weights();
