@@ -9,7 +9,7 @@
 namespace rondo {
 namespace {
 
-constexpr std::int64_t kPieceBlocks = 16;  // 64 KiB of each arena
+constexpr std::int64_t kPieceBlocks = 16;  // aside: 64 KiB of each arena, which stay in a cache
 
 real* data(Buffer& buffer) { return static_cast<real*>(buffer.data()); }
 
@@ -123,9 +123,8 @@ std::unique_ptr<Buffer> Optimizer::arena() {
   return buffer;
 }
 
-// Piece by piece on a CPU, so that a piece is still in the cache when its average follows.
 void Optimizer::update(GradientView gradient, BlockSpan blocks, std::int64_t step, double rate, bool aside) {
-  const std::int64_t most = backend_.reads_host_memory() ? kPieceBlocks : blocks.count();
+  const std::int64_t most = aside ? kPieceBlocks : blocks.count();
   if (aside && desk_ == nullptr)
     desk_ = backend_.allocate(static_cast<std::size_t>(most * kBlock) * sizeof(real));
   for (std::int64_t at = blocks.begin; at < blocks.end; at += most)

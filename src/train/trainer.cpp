@@ -254,7 +254,8 @@ StepResult Trainer::step(const StepData& data, Loader* loader, std::uint32_t req
   }
   result.rate = scheduled_rate(config_.optimizer, steps_done_, config_.train.max_steps);
   const GradientView gradient = exchange_->gradient(factor * unscale);
-  const bool aside = common() && updates_.way() == 1;
+  const bool common = sharded() && transport_->shares_memory() && !mirrors_;  // as divide() has it
+  const bool aside = common && updates_.way() == 1;
   const double updating = now_s();
   const auto update = [&](int rank) {
     for (const BlockSpan blocks : blocks_of_rank(rank))

@@ -73,7 +73,6 @@ class Trainer {
   const Transport& transport() const { return *transport_; }
   const Roster& roster() const { return roster_; }
   bool sharded() const { return !weights_.own.empty(); }
-  bool common() const { return sharded() && !weights_.peers.empty() && !mirrors_; }  // all ranks' weights
   /// Whether the ranks that are left go on when one dies. NCCL's communicators do not outlive a rank, and
   /// what a lane of a compressed exchange keeps dies with its own.
   bool recovers() const;
