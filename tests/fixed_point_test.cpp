@@ -111,13 +111,13 @@ TEST_CASE("sums of blocks that are not flagged are exact to half a unit a micro-
   std::uint64_t draw = 0;
   for (const std::int64_t v : kCounts)
     for (int round = 0; round < 8; ++round) {
-      constexpr std::size_t n = 33;
+      constexpr std::size_t n = 33;  // the rest of the block is zeros
       const double size = static_cast<double>(any_size(stream, draw++));
       // The worst case: the exponent is from a history in which the block only just was not flagged.
-      std::vector<std::vector<float>> gradients(static_cast<std::size_t>(v), std::vector<float>(n));
+      std::vector<std::vector<float>> gradients(static_cast<std::size_t>(v), std::vector<float>(kBlock));
       std::uint32_t largest = 0;
       for (std::vector<float>& g : gradients) {
-        for (float& x : g)
+        for (float& x : std::span(g).first(n))
           x = static_cast<float>(size * (2 * static_cast<double>(stream.uniform(draw++)) - 1));
         g[0] = static_cast<float>(size);  // all at the maximum, all of one sign
         g[1] = -g[0];
@@ -127,13 +127,13 @@ TEST_CASE("sums of blocks that are not flagged are exact to half a unit a micro-
       for (int shrink = 0; shrink < 7; ++shrink) {
         fixed.refit(Words{bits(size * std::ldexp(1.0, -shrink))});
         if (fixed.overflows(0, largest)) break;
-        Words sum(n);
+        Words sum(kBlock);
         std::vector<std::int64_t> wide(n);
         std::vector<double> exact(n);
         for (std::size_t m = 0; m < gradients.size(); ++m) {
-          Words one(n);
-          simd().quantise(one.data(), gradients[m].data(), n, fixed.scales()[0], false);
-          simd().quantise(sum.data(), gradients[m].data(), n, fixed.scales()[0], m != 0);
+          Words one(kBlock);
+          simd().quantise(one.data(), gradients[m].data(), Held::nothing, fixed.scales()[0], nullptr);
+          simd().quantise(sum.data(), gradients[m].data(), Held::integers, fixed.scales()[0], nullptr);
           for (std::size_t i = 0; i < n; ++i) {
             wide[i] += static_cast<std::int32_t>(one[i]);
             exact[i] += static_cast<double>(gradients[m][i]);

@@ -221,6 +221,14 @@ std::uint32_t checksum(std::span<const std::uint32_t> q) {
   return static_cast<std::uint32_t>((sum + kChecksumPrime) % kChecksumPrime);
 }
 
+std::uint32_t seal(std::span<const std::uint32_t> q) {
+  std::int64_t sum = 0;
+  for (std::uint32_t i = 0; i < q.size(); ++i)
+    sum += std::int64_t{seal_weight(2 * i)} * static_cast<std::int16_t>(q[i] & 0xffff) +
+           std::int64_t{seal_weight(2 * i + 1)} * static_cast<std::int16_t>(q[i] >> 16);
+  return static_cast<std::uint32_t>(sum);
+}
+
 std::uint32_t magnitude_bits(float g) { return std::bit_cast<std::uint32_t>(std::fabs(g)); }
 
 std::vector<double> scaled(GradientView g, std::int64_t blocks) {

@@ -53,6 +53,7 @@ std::int32_t to_fixed(float g, float scale);
 /// The bits of |g|.
 std::uint32_t magnitude_bits(float g);
 std::uint32_t checksum(std::span<const std::uint32_t> q);  ///< as kChecksumPrime says
+std::uint32_t seal(std::span<const std::uint32_t> q);      ///< as seal_weight says
 /// What the optimizer is to see: every gradient times its block's scale.
 std::vector<double> scaled(GradientView g, std::int64_t blocks);
 void block_squares(std::span<const double> g, double* squares);

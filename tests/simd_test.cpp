@@ -101,14 +101,6 @@ const Loop kLoops[] = {
      }},
     {"add_f32",
      [](const Simd& s, Data d) { return s.add_f32(d.a.data(), d.b.data(), d.n()), Parts{bits(d.a)}; }},
-    {"quantise",
-     [](const Simd& s, Data d) {
-       return s.quantise(d.q.data(), d.a.data(), d.n(), 0x1p20f, false), Parts{d.q};
-     }},
-    {"quantise and add",
-     [](const Simd& s, Data d) {
-       return s.quantise(d.q.data(), d.a.data(), d.n(), 0x1p20f, true), Parts{d.q};
-     }},
     {"dequantise",
      [](const Simd& s, Data d) {
        return s.dequantise(d.a.data(), d.q.data(), d.n(), 0x1p-20f), Parts{bits(d.a)};
@@ -190,8 +182,6 @@ TEST_CASE("reductions have the same bits on every instruction set, and are right
         const Words same(n, word);
         CHECK(table->checksum(same.data(), n) == reference::checksum(same));
       }
-      Words q(n);
-      CHECK(table->quantise(q.data(), data.a.data(), n, 3.0f, false) == largest);
       std::vector<std::int32_t> codes(n);
       Floats values = data.a;
       CHECK(table->encode(codes.data(), values.data(), Floats(n).data(), n, 3.0f, 31) == largest);
@@ -203,6 +193,83 @@ TEST_CASE("reductions have the same bits on every instruction set, and are right
       CHECK(sums == want);
     }
   }
+}
+
+TEST_CASE("blocks are converted, added, measured and sealed in one pass") {
+  const Data data(kBlock);
+  const Floats more = varied(kBlock, 4);
+  for (const Simd* table : tables())
+    for (const Held held : {Held::nothing, Held::values, Held::integers}) {
+      CAPTURE(table->name, static_cast<int>(held));
+      Words q = held == Held::values ? bits(more) : data.q, want(kBlock), unsealed = q;
+      std::uint32_t largest = 0;
+      for (std::size_t i = 0; i < want.size(); ++i) {
+        want[i] = static_cast<std::uint32_t>(reference::to_fixed(data.a[i], 0x1p20f));
+        largest = std::max(largest, reference::magnitude_bits(data.a[i]));
+        if (held == Held::integers) want[i] += data.q[i];
+        if (held != Held::values) continue;
+        want[i] += static_cast<std::uint32_t>(reference::to_fixed(more[i], 0x1p20f));
+        largest = std::max(largest, reference::magnitude_bits(more[i]));
+      }
+      std::uint32_t seal = 0;
+      CHECK(table->quantise(q.data(), data.a.data(), held, 0x1p20f, &seal) == largest);
+      CHECK(q == want);
+      CHECK(seal == reference::seal(want));
+      CHECK(table->seal(want.data()) == seal);
+      CHECK(table->quantise(unsealed.data(), data.a.data(), held, 0x1p20f, nullptr) == largest);
+      CHECK(unsealed == want);
+    }
+}
+
+TEST_CASE("blocks are sealed as they were before they are summed") {
+  for (const Simd* table : tables())
+    for (const int ranks : {1, 2, 3, 4, 5})
+      for (const int only : {kEveryRank, ranks - 1}) {
+        CAPTURE(table->name, ranks, only);
+        constexpr std::size_t begin = 7, n = begin + kBlock + 9;
+        std::vector<Words> parts, want;
+        std::vector<std::uint32_t*> peers;
+        Words sum(n), seals(static_cast<std::size_t>(ranks)), sealed;
+        for (int r = 0; r < ranks; ++r) {
+          parts.push_back(bits(varied(n, static_cast<std::uint32_t>(20 + r))));
+          sealed.push_back(reference::seal(std::span(parts.back()).subspan(begin, kBlock)));
+          for (std::size_t i = 0; i < n; ++i) sum[i] += parts.back()[i];
+        }
+        want = parts;
+        for (int r = 0; r < ranks; ++r) {
+          peers.push_back(parts[static_cast<std::size_t>(r)].data());
+          if (only == kEveryRank || only == r)
+            std::copy_n(sum.begin() + begin, kBlock, want[static_cast<std::size_t>(r)].begin() + begin);
+        }
+        table->sum_sealed_i32(peers.data(), ranks, begin, only, seals.data());
+        CHECK(parts == want);
+        CHECK(seals == sealed);
+      }
+}
+
+TEST_CASE("whatever one or two bits change breaks a seal") {
+  const Words block = random_words(kBlock);
+  const std::uint32_t seal = simd().seal(block.data());
+  std::size_t unseen = 0;
+  const auto with = [&](std::size_t i, int a, std::size_t j, int b) {
+    Words changed = block;
+    changed[i] ^= 1u << a;
+    changed[j] ^= 1u << b;
+    unseen += changed != block && simd().seal(changed.data()) == seal;
+  };
+  for (std::size_t i = 0; i < block.size(); ++i)  // the same bit twice, for all distances
+    for (const int bit : {0, 15, 16, 31}) with(0, bit, i, bit);
+  const RandomStream stream{42, Purpose::test, 0, 2};
+  for (std::uint64_t n = 0; n < 20000; ++n) {
+    const auto word = stream.block(n);
+    with(word[0] % kBlock, static_cast<int>(word[1] % 32), word[2] % kBlock, static_cast<int>(word[3] % 32));
+  }
+  CHECK(unseen == 0);
+  std::vector<std::uint32_t> weights;
+  for (std::uint32_t half = 0; half < 2 * kBlock; ++half) weights.push_back(seal_weight(half));
+  std::ranges::sort(weights);
+  CHECK(std::ranges::adjacent_find(weights) == weights.end());
+  CHECK(std::ranges::all_of(weights, [](std::uint32_t w) { return w % 2 == 1 && w < 32768; }));
 }
 
 TEST_CASE("sums over ranks touch their slice of every rank and nothing else") {
@@ -280,7 +347,7 @@ TEST_CASE("sums over ranks touch their slice of every rank and nothing else") {
 
 TEST_CASE("fixed point, bfloat16 and dropout masks are those of their integer definitions") {
   const RandomStream stream{42, Purpose::test, 0, 1};
-  Floats any(200000);  // of all bit patterns
+  Floats any(200 * kBlock);  // of all bit patterns
   for (std::size_t i = 0; i < any.size(); ++i) any[i] = std::bit_cast<float>(stream.word(i));
   for (std::uint32_t i = 0; i < 65536; ++i)  // ties and what is next to them, for every exponent
     any[i] = std::bit_cast<float>((i << 16) | (0x7fffu + i % 3));
@@ -288,7 +355,8 @@ TEST_CASE("fixed point, bfloat16 and dropout masks are those of their integer de
     std::vector<std::uint16_t> half(any.size());
     Words q(any.size());
     table->to_bfloat16(half.data(), any.data(), any.size());
-    table->quantise(q.data(), any.data(), any.size(), 0x1p24f, false);
+    for (std::size_t at = 0; at < any.size(); at += kBlock)
+      table->quantise(&q[at], &any[at], Held::nothing, 0x1p24f, nullptr);
     std::size_t wrong = 0;
     for (std::size_t i = 0; i < any.size(); ++i) {
       wrong += half[i] != reference::to_bfloat16(any[i]);

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "rondo/core/error.hpp"
+#include "rondo/core/huge_pages.hpp"
 
 namespace rondo {
 namespace {
@@ -47,6 +48,27 @@ int create_segment(SegmentName& name, std::size_t bytes) {
   close(fd);
   errno = error;
   return -1;
+}
+
+/// mmap at an address where huge pages can lie, if there is room for one. `file` -1: of this process alone.
+void* map_aligned(int file, std::size_t bytes) {
+  const int flags = file < 0 ? MAP_PRIVATE | MAP_ANONYMOUS : MAP_SHARED;
+  if (bytes < kHugePage) return mmap(nullptr, bytes, PROT_READ | PROT_WRITE, flags, file, 0);
+  void* const room =
+      mmap(nullptr, bytes + kHugePage, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (room == MAP_FAILED) return room;
+  auto* const begin = static_cast<std::byte*>(room);
+  const std::size_t before = -reinterpret_cast<std::uintptr_t>(room) % kHugePage;
+  void* const memory = mmap(begin + before, bytes, PROT_READ | PROT_WRITE, flags | MAP_FIXED, file, 0);
+  const int error = errno;
+  if (memory == MAP_FAILED) {
+    munmap(room, bytes + kHugePage);
+  } else {
+    if (before > 0) munmap(begin, before);
+    munmap(begin + before + bytes, kHugePage - before);
+  }
+  errno = error;
+  return memory;
 }
 
 /// Throws the same error on every rank when one of them has one. `error`: an errno or 0.
@@ -84,17 +106,20 @@ std::size_t whole_pages(std::size_t bytes) {
 }
 
 Mapping private_memory(std::size_t bytes) {
-  bytes = whole_pages(bytes);
-  void* memory = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  bytes = whole_huge_pages(whole_pages(bytes));
+  void* memory = map_aligned(-1, bytes);
   if (memory == MAP_FAILED)
     throw Error(fmt::format("{:.1f} MiB of memory are not to be had: {}",
                             static_cast<double>(bytes) / (1 << 20), std::strerror(errno)));
-  return Mapping({static_cast<std::byte*>(memory), bytes});
+  Mapping mapping({static_cast<std::byte*>(memory), bytes});
+  prefer_huge_pages({mapping.data(), bytes});
+  return mapping;
 }
 
 Mapping shared_memory(Communicator& comm, std::size_t part_bytes) {
   if (comm.size() == 1) return private_memory(part_bytes);
-  const std::size_t bytes = part_bytes * static_cast<std::size_t>(comm.size());
+  const std::size_t parts = part_bytes * static_cast<std::size_t>(comm.size()),
+                    bytes = whole_huge_pages(parts);
   SegmentName name;
   FileDescriptor file;
   int error = 0;
@@ -107,19 +132,21 @@ Mapping shared_memory(Communicator& comm, std::size_t part_bytes) {
     file.fd = shm_open(name.text.data(), O_RDWR, 0);
     error = file.fd < 0 ? errno : 0;
   }
-  // Every rank reserves its own part: that is what places the pages.
+  // Every rank reserves its own part, the last one also the rest: that is what places the pages.
+  const std::size_t begin = part_bytes * static_cast<std::size_t>(comm.rank());
+  const std::size_t end = comm.rank() + 1 == comm.size() ? bytes : begin + part_bytes;
   if (error == 0)
-    error = posix_fallocate(file.fd, static_cast<off_t>(part_bytes) * comm.rank(),
-                            static_cast<off_t>(part_bytes));
+    error = posix_fallocate(file.fd, static_cast<off_t>(begin), static_cast<off_t>(end - begin));
   void* memory = MAP_FAILED;
   if (error == 0) {
-    memory = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, file.fd, 0);
+    memory = map_aligned(file.fd, bytes);
     if (memory == MAP_FAILED) error = errno;
   }
   Mapping mapping(memory == MAP_FAILED ? std::span<std::byte>()
                                        : std::span(static_cast<std::byte*>(memory), bytes));
   agree_on_success(comm, error, bytes);
   name.remove();
+  collapse_to_huge_pages({mapping.data(), bytes}, begin, end);
 #ifdef MADV_POPULATE_WRITE  // Linux 5.14: a third cheaper than page by page in the first reduction
   madvise(memory, bytes, MADV_POPULATE_WRITE);
 #endif

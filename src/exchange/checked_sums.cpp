@@ -13,47 +13,54 @@ CheckedSums::CheckedSums(Backend& backend, Transport& transport, Arena sums, con
     : backend_(backend),
       transport_(transport),
       sums_(std::move(sums)),
-      checksums_(transport.allocate(sums_.own.size() / kSliceWords)),
+      checks_(transport.allocate(sums_.own.size() / kSliceWords)),
       rank_(comm.rank()),
       to_(scattered.empty() ? SumTo::every_rank : SumTo::owners),
-      alone_(comm.size() == 1 && !shares_memory()),
-      checksums_of_sums_(backend, checksums_.own.size()) {
+      alone_(comm.size() == 1 && !sealed()),
+      checksums_of_sums_(backend, checks_.own.size()),
+      seals_(sums_.peers.size()) {
   for (const WordRange range : scattered) mine_.push_back(blocks_of(slice_of(range, rank_, comm.size())));
-  if (scattered.empty()) mine_.push_back({0, static_cast<std::int64_t>(checksums_.own.size())});
+  if (scattered.empty()) mine_.push_back({0, static_cast<std::int64_t>(checks_.own.size())});
 }
 
-void CheckedSums::clear_checksums() { backend_.clear(checksums_.own.data(), checksums_.own.size_bytes()); }
+void CheckedSums::clear_checks() { backend_.clear(checks_.own.data(), checks_.own.size_bytes()); }
+
+void CheckedSums::check(BlockSpan blocks) {
+  const std::uint32_t* const words = sums_.own.data();
+  if (sealed())
+    for (std::int64_t b = blocks.begin; b < blocks.end; ++b) *checks(b) = simd().seal(words + b * kBlock);
+  else if (!alone_)
+    backend_.checksum(words + blocks.begin * kBlock, blocks.count(), checks(blocks.begin));
+}
 
 void CheckedSums::start(WordRange bucket) {
-  if (shares_memory())
-    transport_.start(bucket, [this](WordRange slice) { sum_and_verify(slice); });
+  if (sealed())
+    transport_.start(bucket, [this](WordRange slice) { verify_and_sum(slice); });
   else if (!alone_)
     transport_.start(sums_, bucket, SumType::int32, to_);
 }
 
 void CheckedSums::start_checksums() {
-  if (!shares_memory() && !alone_) transport_.start(checksums_, {0, checksums_.own.size()}, SumType::int32);
+  if (!sealed() && !alone_) transport_.start(checks_, {0, checks_.own.size()}, SumType::int32);
 }
 
-void CheckedSums::sum_and_verify(WordRange slice) {
+void CheckedSums::verify_and_sum(WordRange slice) {
   for (std::size_t at = slice.begin; at < slice.end; at += kSliceWords) {
-    simd().sum_i32(sums_.peers.data(), static_cast<int>(sums_.peers.size()), at, at + kSliceWords,
-                   to_ == SumTo::owners ? rank_ : kEveryRank);
-    std::uint32_t expected = 0;
-    for (const std::uint32_t* checksums : checksums_.peers) expected += checksums[at / kSliceWords];
-    if (expected % kChecksumPrime != simd().checksum(sums_.own.data() + at, kSliceWords))
-      blame(at / kSliceWords);
+    simd().sum_sealed_i32(sums_.peers.data(), static_cast<int>(seals_.size()), at,
+                          to_ == SumTo::owners ? rank_ : kEveryRank, seals_.data());
+    for (std::size_t r = 0; r < seals_.size(); ++r)
+      if (seals_[r] != checks_.peers[r][at / kSliceWords]) blame(at / kSliceWords);
   }
 }
 
 void CheckedSums::verify() {
-  if (alone_ || shares_memory()) return;  // sum_and_verify() has
+  if (alone_ || sealed()) return;  // verify_and_sum() has
   for (const BlockSpan mine : mine_)
     backend_.checksum(sums_.own.data() + static_cast<std::size_t>(mine.begin) * kSliceWords, mine.count(),
                       checksums_of_sums_.data() + mine.begin);
-  std::vector<std::uint32_t> got(checksums_.own.size()), expected(got.size());
+  std::vector<std::uint32_t> got(checks_.own.size()), expected(got.size());
   checksums_of_sums_.get(got);
-  backend_.copy_out(expected.data(), checksums_.own.data(), expected.size() * sizeof(std::uint32_t));
+  backend_.copy_out(expected.data(), checks_.own.data(), expected.size() * sizeof(std::uint32_t));
   for (const BlockSpan mine : mine_)
     for (auto b = static_cast<std::size_t>(mine.begin); b < static_cast<std::size_t>(mine.end); ++b)
       if (got[b] != expected[b] % kChecksumPrime) blame(b);

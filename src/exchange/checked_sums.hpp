@@ -1,6 +1,6 @@
-// Sums over ranks of whole blocks of int32, each verified by its checksum (kChecksumPrime says how): the
-// owner of a slice looks at once where ranks share memory, every rank when sums have arrived where they
-// travel.
+// Sums over ranks of whole blocks of int32, each verified. Where ranks share memory the owner of a slice sees
+// whether every rank's part of a block is as it was sealed (seal_weight says how). Where sums travel, every
+// rank checks what has arrived by the sum of checksums (kChecksumPrime).
 #pragma once
 
 #include <cstdint>
@@ -19,11 +19,15 @@ class CheckedSums {
   CheckedSums(Backend& backend, Transport& transport, Arena sums, const Communicator& comm,
               std::vector<WordRange> scattered = {});
 
-  /// One a block, from `block` on, of this rank's part: to be filled before the block's bucket starts; null
-  /// where nobody looks. No part or sum of a block may overflow an int32.
-  std::uint32_t* checksums(std::int64_t block) { return alone_ ? nullptr : checksums_.own.data() + block; }
+  /// Whether each rank can see the others' parts, so that these want seals and not checksums.
+  bool sealed() const { return !sums_.peers.empty(); }
+  /// One a block, from `block` on, of this rank's part, seals or checksums: to be filled before the block's
+  /// bucket starts; null where nobody looks. No part or sum of a block may overflow an int32.
+  std::uint32_t* checks(std::int64_t block) { return alone_ ? nullptr : checks_.own.data() + block; }
+  /// Fills them for whole blocks.
+  void check(BlockSpan blocks);
   /// In place of filling them: this rank's part is all zeros.
-  void clear_checksums();
+  void clear_checks();
   void begin() { fault_ = 0; }
   void start(WordRange bucket);
   /// After the last bucket.
@@ -35,19 +39,19 @@ class CheckedSums {
   static Corruption named(std::uint32_t fault, const Buckets& buckets);
 
  private:
-  bool shares_memory() const { return !sums_.peers.empty(); }
-  void sum_and_verify(WordRange slice);
+  void verify_and_sum(WordRange slice);
   void blame(std::size_t block);
 
   Backend& backend_;
   Transport& transport_;
-  Arena sums_, checksums_;
+  Arena sums_, checks_;
   int rank_;
   std::vector<BlockSpan> mine_;  // blocks of which this rank gets the sums
   SumTo to_;
   bool alone_;  // the sum of one rank is there already, and does not travel
   DeviceArray<std::uint32_t> checksums_of_sums_;
-  std::uint32_t fault_ = 0;  // found by this rank in this pass
+  std::vector<std::uint32_t> seals_;  // of one block, by rank
+  std::uint32_t fault_ = 0;           // found by this rank in this pass
 };
 
 }  // namespace rondo

@@ -146,9 +146,7 @@ class Compressed : public Exchange {
   }
 
   void send(WordRange bucket) {
-    const std::size_t first = bucket.begin / kSliceWords, count = bucket.size() / kSliceWords;
-    if (std::uint32_t* checksums = checked_.checksums(static_cast<std::int64_t>(first)); checksums != nullptr)
-      backend_.checksum(words_.own.data() + bucket.begin, static_cast<std::int64_t>(count), checksums);
+    checked_.check(blocks_of(bucket));
     checked_.start(bucket);
   }
 

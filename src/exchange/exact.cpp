@@ -31,7 +31,7 @@ std::vector<BlockSpan> tensors_of(const ParameterStore& store) {
 //   fused: every rank runs one micro-batch and can read its peers' memory, so the owner of a slice converts
 //   and adds all ranks' float32 gradients in one pass.
 // Block maxima come from whoever converts; the tail takes their maximum over ranks. In the two-pass form each
-// rank gives a checksum of every block with it (CheckedSums). In the fused form no sum is ever handed on.
+// rank guards every block that it hands on (CheckedSums). In the fused form no sum is ever handed on.
 class Exact : public Exchange {
  public:
   Exact(const ExchangeOptions& options, Backend& backend, Communicator& comm, Transport& transport,
@@ -97,7 +97,7 @@ class Exact : public Exchange {
 
   void idle() override {
     backend_.clear(sums_.own.data(), sums_.own.size_bytes());
-    checked_->clear_checksums();
+    checked_->clear_checks();
     buckets_.ready(store_.values(), [&](WordRange bucket) { send(bucket); });
     checked_->start_checksums();
     transport_.progress();
@@ -151,11 +151,21 @@ class Exact : public Exchange {
     RONDO_CHECK(end - begin_ <= store_.largest_layer(), "a layer did not say that its gradients are ready");
     const std::int64_t b = begin_ / kBlock;
     const Held held = index == 0 ? Held::nothing : index == 1 ? Held::values : Held::integers;
-    if (index > 0 || last)
+    if (last && checked_->sealed())
+      convert_and_seal({b, end / kBlock}, layer(begin_, index), held);
+    else if (index > 0 || last)
       backend_.quantise(sums_.own.data() + begin_, layer(begin_, index), (end - begin_) / kBlock,
-                        scales_.data() + b, held, maxima_.data() + b,
-                        last ? checked_->checksums(b) : nullptr);
+                        scales_.data() + b, held, maxima_.data() + b, last ? checked_->checks(b) : nullptr);
     start(end, index);
+  }
+
+  // In memory that peers read, so on the CPU.
+  void convert_and_seal(BlockSpan blocks, const real* gradients, Held held) {
+    for (std::int64_t b = blocks.begin; b < blocks.end; ++b, gradients += kBlock) {
+      const std::uint32_t bits = simd().quantise(sums_.own.data() + b * kBlock, gradients, held,
+                                                 scales_.data()[b], checked_->checks(b));
+      maxima_.data()[b] = std::max(maxima_.data()[b], bits);
+    }
   }
 
   void convert_and_sum(WordRange slice) {

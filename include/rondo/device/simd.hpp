@@ -9,6 +9,7 @@
 #include <cstdint>
 
 #include "rondo/core/philox.hpp"
+#include "rondo/device/tensor.hpp"
 
 namespace rondo {
 
@@ -34,9 +35,16 @@ struct Simd {
   /// peers[r][i] where `only` is kEveryRank.
   void (*sum_i32)(std::uint32_t* const* peers, int ranks, std::size_t begin, std::size_t end, int only);
   void (*sum_f32)(std::uint32_t* const* peers, int ranks, std::size_t begin, std::size_t end, int only);
-  /// q (+)= rint(g * scale), or -2^31 where that does not fit; returns the largest bit pattern of |g| (NaN >
-  /// Inf > numbers), by which the caller knows whether everything did.
-  std::uint32_t (*quantise)(std::uint32_t* q, const float* g, std::size_t n, float scale, bool add);
+  /// As sum_i32 for the block of kBlock words from `begin` on; seals[r] = the seal of what peers[r] had
+  /// there.
+  void (*sum_sealed_i32)(std::uint32_t* const* peers, int ranks, std::size_t begin, int only,
+                         std::uint32_t* seals);
+  /// The seal of a block (see seal_weight).
+  std::uint32_t (*seal)(const std::uint32_t* q);
+  /// One block: q = rint(g * scale), or -2^31 where that does not fit, and to it is added what q held, values
+  /// converted like g. Unless `seal` is null, *seal = that of q. Returns the largest bit pattern of |g| and
+  /// of |values| (NaN > Inf > numbers), by which the caller knows whether everything did fit.
+  std::uint32_t (*quantise)(std::uint32_t* q, const float* g, Held held, float scale, std::uint32_t* seal);
   /// For i in [begin, end): the sum over ranks r of rint(from[r][i] * scale) goes to to[only][i], or every
   /// to[r][i], which may be the same memory as from[r][i]. Returns the largest bit pattern of |from[r][i]|.
   std::uint32_t (*quantise_sum)(std::uint32_t* const* to, const float* const* from, int ranks,

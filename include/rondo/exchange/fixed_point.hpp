@@ -34,16 +34,17 @@ class FixedPoint {
   /// Exponents of the next step, from this step's maxima.
   void refit(std::span<const std::uint32_t> max_bits);
   /// Bits that remain for a value, sign excluded.
-  int bits_left() const;
+  int bits_left() const { return bits_left_; }
 
   void visit(StateVisitor& visitor);
 
  private:
   void set(std::int64_t block, int exponent);
-  int exponent_for(float largest) const;
+  int exponent_for(std::uint32_t bits) const;
   std::vector<BlockSpan> tensors_;
   std::int64_t limit_;  // of one micro-batch's |q|
-  float too_large_;     // the least |g| * 2^s that does not round to within it
+  int bits_left_;
+  float too_large_;  // the least |g| * 2^s that does not round to within it
   std::vector<std::int16_t> exponents_;
   std::vector<float> scales_, inverses_;
 };

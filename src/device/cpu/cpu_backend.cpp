@@ -13,16 +13,18 @@
 #include "probe.hpp"
 #include "rondo/core/clock.hpp"
 #include "rondo/core/error.hpp"
+#include "rondo/core/huge_pages.hpp"
 
 namespace rondo {
 namespace {
 
 class HostBuffer : public Buffer {
  public:
-  explicit HostBuffer(std::size_t bytes) : bytes_((bytes + 63) / 64 * 64) {
-    data_ = std::aligned_alloc(64, bytes_ == 0 ? 64 : bytes_);
-    RONDO_CHECK(data_ != nullptr, "out of memory: {} bytes", bytes_);
-    std::memset(data_, 0, bytes_);
+  explicit HostBuffer(std::size_t bytes) : bytes_(whole_huge_pages((bytes + 63) / 64 * 64)) {
+    RONDO_CHECK(posix_memalign(&data_, bytes_ < kHugePage ? 64 : kHugePage, bytes_) == 0,
+                "out of memory: {} bytes", bytes_);
+    prefer_huge_pages({static_cast<std::byte*>(data_), bytes_});
+    if (bytes_ != 0) std::memset(data_, 0, bytes_);
   }
   ~HostBuffer() override { std::free(data_); }
   void* data() override { return data_; }
@@ -104,10 +106,7 @@ void CpuBackend::quantise(std::uint32_t* q, const real* g, std::int64_t blocks, 
                           Held held, std::uint32_t* max_bits, std::uint32_t* checksums) {
   for (std::int64_t b = 0; b < blocks; ++b) {
     std::uint32_t* const to = q + b * kBlock;
-    const float* const from[] = {reinterpret_cast<const float*>(to), g + b * kBlock};
-    const std::uint32_t bits = held == Held::values
-                                   ? simd_.quantise_sum(&to, from, 2, 0, kBlock, scales[b], 0)
-                                   : simd_.quantise(to, from[1], kBlock, scales[b], held == Held::integers);
+    const std::uint32_t bits = simd_.quantise(to, g + b * kBlock, held, scales[b], nullptr);
     if (bits > max_bits[b]) max_bits[b] = bits;
     if (checksums != nullptr) checksums[b] = simd_.checksum(to, kBlock);  // still in the cache
   }
