@@ -1,3 +1,6 @@
+#include <sys/mman.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <array>
 #include <numeric>
@@ -8,6 +11,7 @@
 #include "rondo/core/config.hpp"
 #include "rondo/core/digest.hpp"
 #include "rondo/core/error.hpp"
+#include "rondo/core/huge_pages.hpp"
 #include "rondo/core/philox.hpp"
 #include "rondo/core/quicker.hpp"
 #include "rondo/core/shuffle.hpp"
@@ -185,4 +189,27 @@ TEST_CASE("the quicker way is taken nearly always, whichever it is and when it c
   CHECK(taken[0] < 13);
   work(320, {1, 3});  // the other one has become quick: seen when it is tried
   CHECK(taken[1] < 32 + 10);
+}
+
+TEST_CASE("memory may become huge pages, whose bytes stay, and grows by at most an eighth for it") {
+  constexpr std::size_t mib = std::size_t{1} << 20;
+  CHECK(whole_huge_pages(0) == 0);
+  CHECK(whole_huge_pages(4096) == 4096);
+  CHECK(whole_huge_pages(15 * mib) == 16 * mib);
+  CHECK(whole_huge_pages(7 * mib) == 7 * mib);
+  constexpr std::size_t size = 7 * mib;  // of a file, with half a huge page at the end
+  const int file = memfd_create("rondo-core-test", 0);
+  REQUIRE(ftruncate(file, size) == 0);
+  void* const room = mmap(nullptr, size + kHugePage, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  auto* const aligned = static_cast<std::byte*>(room) + -reinterpret_cast<std::uintptr_t>(room) % kHugePage;
+  REQUIRE(mmap(aligned, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, file, 0) != MAP_FAILED);
+  const std::span memory(aligned, size);
+  for (std::size_t i = 0; i < size; ++i) memory[i] = static_cast<std::byte>(i * i >> 7);
+  collapse_to_huge_pages(memory, mib, 3 * mib);  // [2, 4)
+  collapse_to_huge_pages(memory, 3 * mib, size);
+  bool same = true;
+  for (std::size_t i = 0; i < size; ++i) same = same && memory[i] == static_cast<std::byte>(i * i >> 7);
+  CHECK(same);
+  munmap(room, size + kHugePage);
+  close(file);
 }

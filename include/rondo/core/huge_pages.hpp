@@ -8,8 +8,8 @@
 
 namespace rondo {
 
-inline constexpr std::size_t kHugePage = std::size_t{2}
-                                         << 20;  ///< where pages have 4 KiB: x86-64 and most ARM
+/// Where pages have 4 KiB, on x86-64 and on most ARM.
+inline constexpr std::size_t kHugePage = std::size_t{2} << 20;
 
 /// `bytes`, or the least multiple of kHugePage that holds them if that is at most an eighth more.
 std::size_t whole_huge_pages(std::size_t bytes);
