@@ -20,6 +20,7 @@
 #include "rondo/core/clock.hpp"
 #include "rondo/core/digest.hpp"
 #include "rondo/core/error.hpp"
+#include "rondo/core/huge_pages.hpp"
 #include "rondo/core/philox.hpp"
 
 using namespace rondo;
@@ -296,6 +297,18 @@ TEST_CASE("where ranks share memory a common arena is the same memory on all of 
   transport->share(arena, {});  // nothing to give, but all have written
   CHECK(arena.own[4999] == 7);
   CHECK_THROWS_AS(transport->start(arena, {0, 5000}, SumType::int32), Error);
+}
+
+TEST_CASE("large arenas of ranks that share memory lie where huge pages can") {
+  if (!world().single_node()) return;
+  const auto transport = make_transport("shared", world());
+  for (const std::size_t words : {std::size_t{1} << 20, (std::size_t{1} << 20) + 1000}) {
+    const Arena arena = transport->allocate(words), common = transport->allocate_common(words);
+    CHECK(reinterpret_cast<std::uintptr_t>(arena.peers.front()) % kHugePage == 0);
+    CHECK(reinterpret_cast<std::uintptr_t>(common.own.data()) % kHugePage == 0);
+    CHECK(arena.own[words - 1] == 0);
+    CHECK(common.own[words - 1] == 0);
+  }
 }
 
 TEST_CASE("waiting for a late rank is counted") {

@@ -30,8 +30,8 @@ inline constexpr std::uint32_t kChecksumPrime = 1048573;  // 2^20 - 3
 /// The seal of a block of 32-bit words is the sum mod 2^32 of seal_weight(2i) times the low half of word i
 /// and seal_weight(2i + 1) times its high half, both as signed numbers of 16 bits. Whatever changes one or
 /// two bits of a block changes it, because weights are odd, below 2^15 and all different; what changes more
-/// goes unseen once in 2^32 times. It costs two instructions a vector, but does not follow from seals of
-/// terms: it guards what its reader finds as it was written.
+/// at random goes unseen about once in 2^32 times. It costs two instructions a vector, but does not follow
+/// from seals of terms: it guards what its reader finds as it was written.
 constexpr std::uint32_t seal_weight(std::uint32_t half) { return half * 10007 % 16384 * 2 + 1; }
 
 /// How an update remembers what it found: seen[block] = seen[block] * this + the sum of the bits of all
