@@ -119,7 +119,7 @@ class BadInputs(RondoTest):
         self.train({"task.kind": "enregy"}, "task.kind", '"enregy"', "expected energy")
         self.train({"optimizer.kind": "adam"}, "optimizer.kind", "adamw", '"adam"')
         self.train({"exchange.algorithm": "star"}, "exchange.algorithm", "auto, shared, ring, hierarchical, tree, mpi")
-        self.train({"exchange.bucket_bytes": 1}, "exchange.bucket_bytes", "4096")
+        self.train({"exchange.bucket_bytes": -1}, "exchange.bucket_bytes", "between 0")
         self.train({"optimizer.learning_rate": 1e30}, "optimizer.learning_rate")
         self.train({"data.target": ""}, "data.target is not set", "name the column")
         self.train({"data.path": ""}, "data.path")

@@ -226,6 +226,9 @@ def main():
                         help="trials at a time: most wait for a watchdog (default: 1, for which times are meant)")
     parser.add_argument("--json", action="store_true", help="JSON instead of the table")
     options = parser.parse_args()
+    for name, least in (("spares", 0), ("trials", 1), ("jobs", 1)):
+        if getattr(options, name) < least:
+            parser.error(f"--{name} {getattr(options, name)}: expected {least} or more")
     if options.in_job and not has_ulfm():
         sys.exit("this MPI has no fault tolerance: recovery in the job needs Open MPI 5")
     mode = InJob if options.in_job else ByLaunch

@@ -5,13 +5,14 @@ import json
 import os
 import re
 import signal
+import statistics
 import unittest
 from datetime import datetime, timedelta
 
 import h5py
 import numpy as np
 
-from rondo_testing import (ELECDEMAND, SOURCE, STOPPED, TAYLOR, TINY, RondoTest, checkpoints, rank_processes, rows_of, run,
+from rondo_testing import (ELECDEMAND, PATIENCE, SOURCE, STOPPED, TAYLOR, TINY, RondoTest, checkpoints, rank_processes, rows_of, run,
                            settings, wait_until, write_config)
 
 KNOWN = TINY | {"data.path": ELECDEMAND, "data.known": ["temperature", "workday"], "energy.unit": "GW",
@@ -241,6 +242,18 @@ class Trace(RondoTest):
                 self.assertEqual([b["bytes"] == 0 for b in buckets], [False] * (len(buckets) - 1) + [True])
                 for bucket in buckets:
                     self.assertGreaterEqual(min(bucket.values()), 0)
+
+    @unittest.skipUnless(os.environ.get("RONDO_CLOCK_AHEAD"), "a sanitizer wants to be the first to be loaded")
+    def test_hosts_may_have_clocks_of_their_own(self):
+        out = self.folder / "trace.json"
+        self.succeed("bench", "step", SOURCE / "scripts/peers/small.toml", "--steps", "32", "--trace", out,
+                     *settings({"exchange.algorithm": "ring"}), ranks=2,
+                     env={"LD_PRELOAD": os.environ["RONDO_CLOCK_AHEAD"]})
+        events = [e for e in json.loads(out.read_text())["traceEvents"] if e["ph"] == "X" and e["name"] == "optimizer"]
+        begins = [[e["ts"] for e in events if e["pid"] == rank] for rank in range(2)]  # all join a control word before
+        self.assertGreater(len(begins[0]), 16)
+        apart = statistics.median(abs(a - b) for a, b in zip(*begins, strict=True))
+        self.assertLess(apart, 5000 * PATIENCE)  # microseconds
 
     def test_buckets_of_a_member_leave_before_the_next_one_has_begun(self):
         """All of a rank's micro-batches go through one member, then through the next."""

@@ -1,5 +1,6 @@
-// The exact exchange on made-up gradients: sums, padding, and memory that goes wrong. Every rank runs every
-// test, in host memory by every algorithm, and by NCCL where each rank has a card.
+// The exact exchange on made-up gradients: sums, padding, and memory that goes wrong. Up to three ranks, for
+// each of which there is a lane; every one runs every test, in host memory by every algorithm, and by NCCL
+// where each rank has a card.
 #include "rondo/exchange/exchange.hpp"
 
 #include <algorithm>
@@ -253,9 +254,11 @@ TEST_CASE("wrong sums are noticed by every rank, and computing again mends them"
       run.transport.damage_on(victim, fault, after, round);
       const StepOutcome outcome = run.step();
       noticed += outcome.verdict == Verdict::corrupt;
-      const auto block = static_cast<std::int64_t>(place / kBlock);  // one a bucket
-      named += (fault != Fault::one_bit || outcome.corruption.bucket == block) &&
-               (!after || outcome.corruption.rank == victim);
+      // A bucket is a block. Of a swap it may be the other one's.
+      const std::size_t wrong = place / kBlock + (fault == Fault::block_in_wrong_place ? 1 : 0);
+      const auto bucket = static_cast<std::int64_t>(wrong % (words / kBlock));
+      named += (fault == Fault::two_words_swapped || outcome.corruption.bucket == bucket) &&
+               (outcome.corruption.rank == victim || (run.transport.hands_on() && !after));
       mended += run.step().verdict == Verdict::commit && undisturbed.step().verdict == Verdict::commit &&
                 run.same_sums(undisturbed);
     }

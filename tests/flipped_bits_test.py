@@ -66,6 +66,18 @@ class AgreementTest(RondoTest):
         self.assertIn("rank 2: this rank differed from the majority 2 times", result.text)
         self.assertEqual(self.trained("run", "--resume", ranks=2), self.whole)
 
+    def test_in_gradients_that_are_about_to_be_summed(self):
+        """The checksum of their bucket names step, bucket and rank, and the step's micro-batches are run again."""
+        # A bucket is a block. Layers become ready as a whole, the last one first.
+        for array, ready, bucket in (("layer2.linear.weight", 1, 0), ("layer0.linear.weight", 7, 6)):
+            for algorithm in ("shared", "ring", "hierarchical", "tree", "mpi"):
+                with self.subTest(algorithm=algorithm, array=array):
+                    what = flip(0, 33, f"gradients/{array}", 77, "backward") + f",bucket={ready}"
+                    [warning] = self.undisturbed(f"{algorithm}{bucket}", what, ranks=2, sets={
+                        "exchange.algorithm": algorithm, "exchange.bucket_bytes": 4096})
+                    who = "0" if algorithm == "shared" else r"\d"  # else whoever received it
+                    self.assertRegex(warning, rf"step 34: bucket {bucket}, rank {who}: wrong sums \(checksum\).*again")
+
     def test_off(self):
         """Then nothing is found: what the others show is not chance."""
         result = self.train("run", ranks=2, env={"RONDO_CHAOS": flip(1, 33, "parameters/", 20)}, sets={"recovery.check_every": 0})

@@ -44,7 +44,7 @@ std::string name_of(const std::vector<Choice>& choices) {
     if (last)
       name += choices[i].algorithm;
     else if (choices[i].algorithm != choices[i + 1].algorithm)
-      name += fmt::format("{} up to {} KiB, ", choices[i].algorithm, choices[i].bytes >> 10);
+      name += fmt::format("{} up to {} KiB, ", choices[i].algorithm, choices[i].most() >> 10);
   }
   return name;
 }
@@ -62,14 +62,15 @@ std::unique_ptr<Transport> make_transport(const std::string& algorithm, Communic
   if (std::ranges::find(choices, "hierarchical", &Choice::algorithm) != choices.end())
     memory = std::make_unique<NodeMemory>(mpi);
   std::map<std::string, std::shared_ptr<SumAlgorithm>> made;
-  std::vector<BySize::Part> parts;
+  std::vector<std::shared_ptr<SumAlgorithm>> by;
   for (const Choice& choice : choices) {
     std::shared_ptr<SumAlgorithm>& one = made[choice.algorithm];
     if (one == nullptr) one = make_algorithm(choice.algorithm, mpi, messages, memory.get());
-    parts.emplace_back(choice.bytes, one);
+    by.push_back(one);
   }
-  return std::make_unique<MessageTransport>(name_of(choices), mpi, messages, std::move(memory),
-                                            std::make_unique<BySize>(std::move(parts)));
+  const std::string name = name_of(choices);
+  return std::make_unique<MessageTransport>(name, mpi, messages, std::move(memory),
+                                            std::make_unique<BySize>(std::move(choices), std::move(by)));
 }
 
 std::unique_ptr<Transport> make_transport(const std::string& algorithm, Communicator& comm,

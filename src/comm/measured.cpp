@@ -21,6 +21,7 @@ constexpr std::array kCandidates = {"tree", "ring", "hierarchical"};
 constexpr std::size_t kLeast = 1 << 10, kMost = 1 << 20, kFactor = 4;  // bytes
 constexpr int kRounds = 5;
 constexpr double kEnough = 0.4;  // seconds: no larger size after that
+constexpr std::size_t kMostBucket = 64 << 20;
 
 std::string topology_of(Communicator& comm) {
   std::array<char, 256> name{};
@@ -89,16 +90,38 @@ std::vector<Choice> measure(Communicator& comm) {
       times.push_back(time_of(*transports[i], arenas[i], bytes / sizeof(std::uint32_t), comm));
     for (const double time : times) spent += time * (kRounds + 1);
     const auto best = std::ranges::min_element(times) - times.begin();
-    choices.push_back({bytes * 2, kCandidates[best]});  // until halfway to the next size
+    choices.push_back({bytes, kCandidates[best], times[best]});
   }
   return choices;
 }
 
+/// Between measured sizes, and beyond them, as on a line.
+double time_of(std::span<const Choice> choices, double bytes) {
+  std::size_t i = 1;
+  while (i + 1 < choices.size() && static_cast<double>(choices[i].bytes) < bytes) ++i;
+  const Choice &a = choices[i - 1], &b = choices[i];
+  const double slope = (b.seconds - a.seconds) / static_cast<double>(b.bytes - a.bytes);
+  return a.seconds + slope * (bytes - static_cast<double>(a.bytes));
+}
+
 }  // namespace
 
+std::size_t best_bucket(std::span<const Choice> choices, std::size_t total, std::size_t least) {
+  if (choices.size() < 2) return least;
+  const auto time = [&](std::size_t bytes) {
+    const double buckets = std::max(1.0, static_cast<double>(total) / static_cast<double>(bytes));
+    return (buckets + 1) * time_of(choices, static_cast<double>(std::min(bytes, total)));
+  };
+  std::size_t best = least;
+  for (std::size_t bytes = 2 * least; bytes <= kMostBucket; bytes *= 2)
+    if (time(bytes) < time(best)) best = bytes;
+  return best;
+}
+
 std::string text_of_choices(const std::string& topology, std::span<const Choice> choices) {
-  std::string text = "rondo all-reduce 1\n" + topology + "\n";
-  for (const Choice& choice : choices) text += fmt::format("{} {}\n", choice.bytes, choice.algorithm);
+  std::string text = "rondo all-reduce 2\n" + topology + "\n";
+  for (const Choice& choice : choices)
+    text += fmt::format("{} {} {}\n", choice.bytes, choice.algorithm, choice.seconds);
   return text + "end\n";
 }
 
@@ -106,9 +129,10 @@ std::vector<Choice> choices_of_text(const std::string& topology, const std::stri
   std::vector<Choice> choices;
   std::istringstream lines(text.substr(std::min(text.size(), text_of_choices(topology, {}).size() - 4)));
   Choice choice{};
-  while (lines >> choice.bytes >> choice.algorithm) {
+  while (lines >> choice.bytes >> choice.algorithm >> choice.seconds) {
     const bool known = std::ranges::find(kCandidates, choice.algorithm) != kCandidates.end();
-    if (!known || (!choices.empty() && choice.bytes <= choices.back().bytes)) return {};
+    if (!known || !(choice.seconds > 0) || (!choices.empty() && choice.bytes <= choices.back().bytes))
+      return {};
     choices.push_back(choice);
   }
   return text_of_choices(topology, choices) == text ? choices : std::vector<Choice>{};
@@ -119,15 +143,17 @@ std::vector<Choice> measured_choices(Communicator& comm) {
   const std::filesystem::path path = comm.rank() == 0 ? cache_file(topology) : std::filesystem::path();
   const std::string kept = comm.gather_texts(path.empty() ? "" : read(path))[0];  // rank 0's holds for all
   if (std::vector<Choice> choices = choices_of_text(topology, kept); !choices.empty()) return choices;
-  std::vector<Choice> choices = measure(comm);
+  // As the file has them, so that it makes no difference whether it was there.
+  std::vector<Choice> choices = choices_of_text(topology, text_of_choices(topology, measure(comm)));
   write(path, text_of_choices(topology, choices));
   return choices;
 }
 
 SumAlgorithm& BySize::part() const {
   const std::size_t bytes = words_ * sizeof(std::uint32_t);
-  const auto found = std::ranges::find_if(parts_, [&](const Part& part) { return bytes <= part.first; });
-  return found == parts_.end() ? *parts_.back().second : *found->second;
+  std::size_t i = 0;
+  while (i + 1 < choices_.size() && bytes > choices_[i].most()) ++i;
+  return *algorithms_[i];
 }
 
 }  // namespace rondo

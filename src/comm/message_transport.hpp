@@ -31,6 +31,9 @@ class MessageTransport final : public Transport {
 
   std::string_view name() const override { return name_; }
   bool scatters() const override { return comm_.size() > 1 && algorithm_->scatters(); }
+  std::size_t bucket_bytes(std::size_t bytes, std::size_t least) const override {
+    return algorithm_->bucket_bytes(bytes, least);
+  }
   Arena allocate(std::size_t words) override;
   void start(const Arena& arena, WordRange range, SumType type, SumTo to) override;
   void start(WordRange range, SliceWork work) override;

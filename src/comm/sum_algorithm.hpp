@@ -33,6 +33,10 @@ class SumAlgorithm {
   virtual ~SumAlgorithm() = default;
   /// Whether it has all three movements; else it makes an all-reduce of a reduce-scatter.
   virtual bool scatters() const { return false; }
+  /// As Transport::bucket_bytes.
+  virtual std::size_t bucket_bytes([[maybe_unused]] std::size_t bytes, std::size_t least) const {
+    return least;
+  }
   /// Does what can be done of a job without waiting. Called with one job until it is `done`, which leaves the
   /// algorithm ready for the next.
   virtual Advance advance(const SumJob& job) = 0;

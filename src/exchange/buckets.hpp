@@ -7,8 +7,19 @@
 #include "rondo/comm/transport.hpp"
 #include "rondo/core/phase.hpp"
 #include "rondo/device/tensor.hpp"
+#include "rondo/exchange/exchange.hpp"
 
 namespace rondo {
+
+/// Of a bucket of `words` words in all, which are `shrunk` of what travels without compression.
+inline std::int64_t bucket_bytes(const ExchangeOptions& options, const Transport& transport,
+                                 std::size_t words, double shrunk = 1) {
+  const std::int64_t whole = options.bucket_bytes > 0 ? options.bucket_bytes : kBucketBytes;
+  const auto bytes = static_cast<std::int64_t>(static_cast<double>(whole) * shrunk);
+  if (options.bucket_bytes > 0) return bytes;
+  return static_cast<std::int64_t>(
+      transport.bucket_bytes(words * sizeof(std::uint32_t), static_cast<std::size_t>(bytes)));
+}
 
 class Buckets {
  public:

@@ -5,15 +5,16 @@
 namespace rondo {
 
 namespace {
-constexpr std::uint32_t kFaultBlocks = 1u << 20;
+constexpr std::uint32_t kFaultBuckets = 1u << 16;  // so that as many ranks have names
 }
 
 CheckedSums::CheckedSums(Backend& backend, Transport& transport, Arena sums, const Communicator& comm,
-                         std::vector<WordRange> scattered)
+                         const Buckets& buckets, std::vector<WordRange> scattered)
     : backend_(backend),
       transport_(transport),
       sums_(std::move(sums)),
       checks_(transport.allocate(sums_.own.size() / kSliceWords)),
+      buckets_(buckets),
       rank_(comm.rank()),
       to_(scattered.empty() ? SumTo::every_rank : SumTo::owners),
       alone_(comm.size() == 1 && !sealed()),
@@ -49,7 +50,7 @@ void CheckedSums::verify_and_sum(WordRange slice) {
     simd().sum_sealed_i32(sums_.peers.data(), static_cast<int>(seals_.size()), at,
                           to_ == SumTo::owners ? rank_ : kEveryRank, seals_.data());
     for (std::size_t r = 0; r < seals_.size(); ++r)
-      if (seals_[r] != checks_.peers[r][at / kSliceWords]) blame(at / kSliceWords);
+      if (seals_[r] != checks_.peers[r][at / kSliceWords]) blame(static_cast<int>(r), at / kSliceWords);
   }
 }
 
@@ -63,16 +64,17 @@ void CheckedSums::verify() {
   backend_.copy_out(expected.data(), checks_.own.data(), expected.size() * sizeof(std::uint32_t));
   for (const BlockSpan mine : mine_)
     for (auto b = static_cast<std::size_t>(mine.begin); b < static_cast<std::size_t>(mine.end); ++b)
-      if (got[b] != expected[b] % kChecksumPrime) blame(b);
+      if (got[b] != expected[b] % kChecksumPrime) blame(rank_, b);
 }
 
-void CheckedSums::blame(std::size_t block) {
-  fault_ = static_cast<std::uint32_t>(rank_ + 1) * kFaultBlocks +
-           static_cast<std::uint32_t>(std::min<std::size_t>(block, kFaultBlocks - 1));
+void CheckedSums::blame(int rank, std::size_t block) {
+  const std::int64_t bucket = buckets_.bucket_of(static_cast<std::int64_t>(block));
+  fault_ = static_cast<std::uint32_t>(rank + 1) * kFaultBuckets +
+           static_cast<std::uint32_t>(std::min<std::int64_t>(bucket, kFaultBuckets - 1));
 }
 
-Corruption CheckedSums::named(std::uint32_t fault, const Buckets& buckets) {
-  return {static_cast<int>(fault / kFaultBlocks) - 1, buckets.bucket_of(fault % kFaultBlocks)};
+Corruption CheckedSums::named(std::uint32_t fault) {
+  return {static_cast<int>(fault / kFaultBuckets) - 1, std::int64_t{fault % kFaultBuckets}};
 }
 
 }  // namespace rondo

@@ -16,8 +16,9 @@ class CheckedSums {
  public:
   /// `sums`: whole blocks of kSliceWords. `scattered`: the ranges of which each rank gets the sums of its own
   /// slices alone; empty: everybody gets all. Collective: allocates.
+  /// `buckets`, in which they leave, outlives this.
   CheckedSums(Backend& backend, Transport& transport, Arena sums, const Communicator& comm,
-              std::vector<WordRange> scattered = {});
+              const Buckets& buckets, std::vector<WordRange> scattered = {});
 
   /// Whether each rank can see the others' parts, so that these want seals and not checksums.
   bool sealed() const { return !sums_.peers.empty(); }
@@ -34,17 +35,18 @@ class CheckedSums {
   void start_checksums();
   /// After the transport has finished.
   void verify();
-  /// Which rank found a wrong sum in which block, as one word that is comparable; 0 is none.
+  /// What this rank has found, as one word that is comparable; 0 is nothing. To be read with named().
   std::uint32_t fault() const { return fault_; }
-  static Corruption named(std::uint32_t fault, const Buckets& buckets);
+  static Corruption named(std::uint32_t fault);
 
  private:
   void verify_and_sum(WordRange slice);
-  void blame(std::size_t block);
+  void blame(int rank, std::size_t block);
 
   Backend& backend_;
   Transport& transport_;
   Arena sums_, checks_;
+  const Buckets& buckets_;
   int rank_;
   std::vector<BlockSpan> mine_;  // blocks of which this rank gets the sums
   SumTo to_;

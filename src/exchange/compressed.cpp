@@ -34,9 +34,11 @@ class Compressed : public Exchange {
         codec_(make_codec(options, store, micro_batches / per_lane_)),
         words_(
             transport.allocate(whole_slices(static_cast<std::size_t>(codec_->words_before(store.blocks()))))),
-        checked_(backend, transport, words_, comm),
         // of so many values as without compression, so that they leave as early
-        buckets_(static_cast<std::int64_t>(words_.own.size()), words_in_place_of(options.bucket_bytes)),
+        buckets_(static_cast<std::int64_t>(words_.own.size()),
+                 bucket_bytes(options, transport, words_.own.size(),
+                              static_cast<double>(words_.own.size()) / static_cast<double>(store.values()))),
+        checked_(backend, transport, words_, comm, buckets_),
         tail_(static_cast<std::size_t>(store.blocks()), micro_batches, comm),
         sum_(backend, static_cast<std::size_t>(store.values())),
         block_scale_(backend, static_cast<std::size_t>(store.blocks())),
@@ -91,7 +93,7 @@ class Compressed : public Exchange {
     tail_.combine(transport_, mine, checked_.fault());
     StepOutcome outcome = tail_.outcome();
     if (outcome.verdict == Verdict::commit) outcome.verdict = judge();
-    if (outcome.verdict == Verdict::corrupt) outcome.corruption = CheckedSums::named(tail_.fault(), buckets_);
+    if (outcome.verdict == Verdict::corrupt) outcome.corruption = CheckedSums::named(tail_.fault());
     times.exposed_s += now_s() - start;
     return outcome;
   }
@@ -131,10 +133,6 @@ class Compressed : public Exchange {
     return static_cast<float*>(buffer->data());
   }
 
-  std::int64_t words_in_place_of(std::int64_t words) const {
-    return words * codec_->words_before(store_.blocks()) / store_.values();
-  }
-
   void encode(std::int64_t end) {
     Lane& lane = lanes_[last_];
     std::uint32_t* const words = words_.own.data();
@@ -172,8 +170,8 @@ class Compressed : public Exchange {
   std::vector<Lane> lanes_;
   std::unique_ptr<Codec> codec_;
   Arena words_;  // codes, then their sums
-  CheckedSums checked_;
   Buckets buckets_;
+  CheckedSums checked_;
   Tail tail_;
   DeviceArray<float> sum_;
   DeviceArray<float> block_scale_;

@@ -42,7 +42,7 @@ class Exact : public Exchange {
         store_(store),
         sums_(transport.allocate(static_cast<std::size_t>(store.values()))),
         fused_(!sums_.peers.empty() && comm.size() == micro_batches && !spares),
-        buckets_(store.values(), options.bucket_bytes),
+        buckets_(store.values(), bucket_bytes(options, transport, sums_.own.size())),
         fixed_(tensors_of(store), micro_batches),
         tail_(blocks(), micro_batches, comm),
         block_scale_(backend, blocks()),
@@ -52,7 +52,7 @@ class Exact : public Exchange {
     if (scatter && transport.scatters()) scattered = buckets_.all();
     if (!fused_) {
       layer_ = backend.allocate(static_cast<std::size_t>(store.largest_layer()) * sizeof(real));
-      checked_.emplace(backend, transport, sums_, comm, scattered);
+      checked_.emplace(backend, transport, sums_, comm, buckets_, scattered);
     }
     if (fixed_.bits_left() < 16)
       warn(
@@ -112,7 +112,7 @@ class Exact : public Exchange {
     tail_.combine(transport_, mine, fused_ ? 0 : checked_->fault());
     StepOutcome outcome = tail_.outcome();
     if (outcome.verdict == Verdict::commit) outcome.verdict = judge();
-    if (outcome.verdict == Verdict::corrupt) outcome.corruption = CheckedSums::named(tail_.fault(), buckets_);
+    if (outcome.verdict == Verdict::corrupt) outcome.corruption = CheckedSums::named(tail_.fault());
     times.exposed_s += now_s() - start;
     return outcome;
   }

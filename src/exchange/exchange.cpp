@@ -25,8 +25,9 @@ void ExchangeOptions::visit(Fields& f) {
           "compressed: parts of a step's micro-batches, at least the number of ranks; 0: at most 16");
   f.field("exchange.powersgd_rank", powersgd_rank, {1, 1 << 10}, Effect::bits,
           "powersgd: rank of what is sent of a matrix; one with a side less than twice that is sent whole");
-  f.field("exchange.bucket_bytes", bucket_bytes, {4096, std::int64_t{1} << 32}, Effect::operational,
-          "gradients leave in buckets of this size");
+  f.field("exchange.bucket_bytes", bucket_bytes, {0, std::int64_t{1} << 32}, Effect::operational,
+          "gradients leave in buckets of this size; 0: 1 MiB, or more where auto has measured that latency "
+          "is dear");
   f.field("exchange.timeout_s", timeout_s, {0.1, 86400}, Effect::operational,
           "deadline of every wait for peers");
 }

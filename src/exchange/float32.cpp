@@ -22,7 +22,7 @@ class Float32 : public Exchange {
         comm_(comm),
         transport_(transport),
         gradients_(transport.allocate(static_cast<std::size_t>(store.values()))),
-        buckets_(store.values(), options.bucket_bytes),
+        buckets_(store.values(), bucket_bytes(options, transport, gradients_.own.size())),
         tail_(0, micro_batches, comm),
         block_scale_(backend, static_cast<std::size_t>(store.blocks())),
         squares_(backend, block_scale_.size()) {

@@ -140,7 +140,11 @@ ScaleMeasurement measure_scale(const StepBench& bench, const std::vector<std::st
       if (config.device.kind == "cuda")
         input_error("bench scale is for ranks on CPUs so far: --set device.kind=cpu");
     });
-    if (result.profiles.empty()) first = one;
+    if (result.profiles.empty()) {
+      first = one;  // with the buckets that a rank by itself has, as the model does
+      if (config.exchange.bucket_bytes == 0)
+        first.overrides.push_back(fmt::format("exchange.bucket_bytes={}", kBucketBytes));
+    }
     result.profiles.push_back(measure_alone(one, config, comm, factory));
   }
   result.machine = measure_machine(comm);

@@ -92,7 +92,10 @@ class Session {
       open_log(log, comm_.rank());
       watchdog_ =
           std::make_unique<Watchdog>(config_.watchdog, directory_.path(), log, comm_.rank(), comm_.size());
-      arm_chaos(comm_.rank(), [this](StateVisitor& visitor) { trainer_->visit(visitor); });
+      arm_chaos(comm_.rank(), [this](StateVisitor& visitor) {
+        trainer_->visit(visitor);
+        trainer_->visit_gradients(visitor);
+      });
       enter(Phase::starting);
     });
     if (command_.resume) checkpoints_->keep_decisions(factory_);
@@ -187,9 +190,9 @@ class Session {
     progress_->update(done, result_.loss, speed_);
     for (const Corruption& found : result_.wrong)
       warn(
-          fmt::format("step {}: rank {} found wrong sums in bucket {} (checksum): memory or network erred; "
-                      "computed again",
-                      done, found.rank, found.bucket));
+          fmt::format("step {}: bucket {}, rank {}: wrong sums (checksum): memory or network erred; computed "
+                      "again",
+                      done, found.bucket, found.rank));
     if (!result_.balance.empty()) {
       say(fmt::format("step {}: balance: {}", done, result_.balance));
       if (comm_.rank() == 0)

@@ -220,10 +220,9 @@ StepResult Trainer::step(const StepData& data, Loader* loader, std::uint32_t req
     result.times.waited += comm_.waited_s() - waited;
     if (outcome.verdict == Verdict::corrupt) {
       result.wrong.push_back(outcome.corruption);
-      RONDO_CHECK(
-          result.wrong.size() < kMaxPasses,
-          "bucket {}: rank {} found wrong sums (checksum) {} times in one step: its memory or network is bad",
-          outcome.corruption.bucket, outcome.corruption.rank, kMaxPasses);
+      RONDO_CHECK(result.wrong.size() < kMaxPasses,
+                  "bucket {}, rank {}: wrong sums (checksum) {} times in one step: memory or network is bad",
+                  outcome.corruption.bucket, outcome.corruption.rank, kMaxPasses);
     } else if (outcome.verdict == Verdict::redo) {
       if (++result.redos > 1)
         throw NotRepeated(
@@ -365,6 +364,10 @@ void Trainer::visit(StateVisitor& visitor) {
   std::int64_t epoch = sampler_.epoch(steps_done_), cursor = steps_done_ % sampler_.steps_per_epoch();
   visitor.scalar("train/epoch", epoch);
   visitor.scalar("train/epoch_step", cursor);
+}
+
+void Trainer::visit_gradients(StateVisitor& visitor) {
+  model_.store().visit(visitor, "gradients", exchange_->gradients());
 }
 
 void Trainer::visit_evidence(StateVisitor& visitor) {

@@ -52,6 +52,11 @@ class Transport {
   virtual std::string_view name() const = 0;
   virtual bool shares_memory() const { return false; }  ///< whether arenas have peers
   virtual bool scatters() const { return false; }       ///< whether sums for their owners alone cost less
+  /// Of how many bytes the buckets should be in which `bytes` bytes of a step leave: `least`, or more where a
+  /// measurement has shown that latency is dear.
+  virtual std::size_t bucket_bytes([[maybe_unused]] std::size_t bytes, std::size_t least) const {
+    return least;
+  }
 
   /// Memory for reductions. Collective: same order and size on every rank.
   virtual Arena allocate(std::size_t words) = 0;
@@ -89,8 +94,8 @@ inline constexpr std::size_t kSliceWords = 1024;
 WordRange slice_of(WordRange range, int rank, int size);
 
 /// For host memory: "shared" (one node), "ring" and "hierarchical" (large messages), "tree" (small ones),
-/// "mpi", or "auto": shared on one node, else by size, as a short measurement showed. InputError where it
-/// cannot work.
+/// "mpi", or "auto": shared on one node, else by size, as a short measurement showed, which then knows the
+/// sizes of buckets, too. InputError where it cannot work.
 std::unique_ptr<Transport> make_transport(const std::string& algorithm, Communicator& comm);
 /// For memory of a backend: that, or "nccl", which is "auto" between GPUs.
 std::unique_ptr<Transport> make_transport(const std::string& algorithm, Communicator& comm,

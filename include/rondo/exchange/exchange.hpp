@@ -18,6 +18,9 @@
 
 namespace rondo {
 
+/// A bucket that a second-level cache holds.
+inline constexpr std::int64_t kBucketBytes = 1 << 20;
+
 /// What `exchange.*` says.
 struct ExchangeOptions {
   std::string arithmetic = "exact";  ///< exact or float32
@@ -25,7 +28,7 @@ struct ExchangeOptions {
   std::string compression = "none";  ///< none, int16, int8, topk or powersgd; auto: see resolve_compression
   std::int64_t lanes = 0;            ///< that a compressed exchange encodes; 0: see lanes_of
   std::int64_t powersgd_rank = 16;   ///< of what powersgd sends of a matrix
-  std::int64_t bucket_bytes = 1 << 20;
+  std::int64_t bucket_bytes = 0;     ///< of a bucket; 0: kBucketBytes, or more if latency is dear
   double timeout_s = 120;
   void visit(class Fields& fields);
 };
@@ -57,7 +60,7 @@ struct StepReport {
 
 /// Where a sum was found wrong, one place of perhaps several.
 struct Corruption {
-  int rank = 0;  ///< who found it: the owner of the slice in shared memory, a receiver of messages
+  int rank = 0;  ///< in shared memory whose part of it was wrong, else a rank that received it
   std::int64_t bucket = 0;
 };
 

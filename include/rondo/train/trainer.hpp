@@ -109,6 +109,8 @@ class Trainer {
   void visit(StateVisitor& visitor);
   /// The same, and what else shows that memory has changed between updates: see Agreement.
   void visit_evidence(StateVisitor& visitor);
+  /// "gradients/...", which are nobody's state: where faults on demand may strike.
+  void visit_gradients(StateVisitor& visitor);
 
  private:
   void heed_loss() const;
