@@ -18,7 +18,7 @@ using namespace rondo;
 
 namespace {
 
-constexpr std::int64_t kLanes = 3, kPerLane = 2, kMicroBatches = kLanes * kPerLane;
+constexpr std::int64_t kLanes = 3, kMicroBatches = 6;
 
 Communicator& world() {
   static const std::unique_ptr<Communicator> comm = Communicator::world(30);
@@ -63,13 +63,16 @@ struct Run {
   BadMemory transport;
   std::unique_ptr<Exchange> exchange;
   int spares;  ///< of the ranks: the last ones run no micro-batches
+  std::int64_t lanes, micro_batches;
 
   explicit Run(const Way& way, const std::string& compression = "none", Communicator& group = world(),
-               int ranks_without = 0, bool scatter = false)
+               int ranks_without = 0, bool scatter = false, bool one_each = false)
       : comm(group),
         backend(backend_of(way)),
         transport(way.algorithm, *backend, comm),
-        spares(ranks_without) {
+        spares(ranks_without),
+        lanes(one_each ? group.size() : kLanes),
+        micro_batches(one_each ? group.size() : kMicroBatches) {
     for (const std::int64_t size : {1500, 7, 3000}) {
       store.add(fmt::format("weight{}", size), size % 50 == 0 ? Shape{size / 50, 50} : Shape{size}, {}, true);
       store.add(fmt::format("bias{}", size), {size / 7}, {}, false);
@@ -80,7 +83,7 @@ struct Run {
     options.bucket_bytes = 4096;
     options.compression = compression;
     options.lanes = kLanes;
-    exchange = make_exchange(options, *backend, comm, transport, store, kMicroBatches, spares, scatter);
+    exchange = make_exchange(options, *backend, comm, transport, store, micro_batches, spares, scatter);
   }
 
   /// From a table: a thousand faults ask for some hundred million of them.
@@ -116,8 +119,8 @@ struct Run {
 
   StepOutcome step() {
     const int n = comm.size() - spares, me = std::min(comm.rank(), n);
-    const std::int64_t begin = kLanes * me / n * kPerLane,
-                       count = me == n ? 0 : kLanes * (me + 1) / n * kPerLane - begin;
+    const std::int64_t per_lane = micro_batches / lanes, begin = lanes * me / n * per_lane,
+                       count = me == n ? 0 : lanes * (me + 1) / n * per_lane - begin;
     exchange->begin(begin);
     if (count == 0) exchange->idle();
     const std::int64_t members[] = {0, ends[0], store.values()};  // the second one has two layers
@@ -126,7 +129,7 @@ struct Run {
         exchange->start(members[member], index);
         run({members[member], members[member + 1]}, begin + index, index, count);
       }
-    const std::vector<double> losses(kMicroBatches, 1);
+    const std::vector<double> losses(static_cast<std::size_t>(micro_batches), 1);
     return exchange->finish({losses});
   }
 
@@ -263,6 +266,33 @@ TEST_CASE("wrong sums are noticed by every rank, and computing again mends them"
                 run.same_sums(undisturbed);
     }
     CAPTURE(way.algorithm, scatter);
+    CHECK(noticed == rounds);
+    CHECK(named == rounds);
+    CHECK(mended == rounds);
+  }
+}
+
+TEST_CASE("gradients that go wrong on their way into a fused sum are noticed, named and computed again") {
+  if (world().size() == 1) return;  // nothing is handed on
+  for (const bool scatter : {false, true}) {
+    constexpr std::uint32_t rounds = 350;
+    const Way way{"cpu", "shared"};
+    Run run(way, "none", world(), 0, scatter, true), undisturbed(way, "none", world(), 0, scatter, true);
+    REQUIRE(run.exchange->name() == "exact, fused");
+    for (Run* each : {&run, &undisturbed}) CHECK(each->step().verdict == Verdict::redo);
+    std::uint32_t noticed = 0, named = 0, mended = 0;
+    for (std::uint32_t round = 0; round < rounds; ++round, ++run.now, ++undisturbed.now) {
+      if (round == 0) run.step();  // so that there is something stale
+      // A bucket is a block, which the last rank sums.
+      const int victim = static_cast<int>(round / 10) % (world().size() - 1);
+      run.transport.damage_on(victim, kFaults[round % std::size(kFaults)], false, round);
+      const StepOutcome outcome = run.step();
+      noticed += outcome.verdict == Verdict::corrupt;
+      named += outcome.corruption.rank == victim;
+      mended += run.step().verdict == Verdict::commit && undisturbed.step().verdict == Verdict::commit &&
+                run.same_sums(undisturbed);
+    }
+    CAPTURE(scatter);
     CHECK(noticed == rounds);
     CHECK(named == rounds);
     CHECK(mended == rounds);

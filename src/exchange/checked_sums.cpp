@@ -49,9 +49,13 @@ void CheckedSums::verify_and_sum(WordRange slice) {
   for (std::size_t at = slice.begin; at < slice.end; at += kSliceWords) {
     simd().sum_sealed_i32(sums_.peers.data(), static_cast<int>(seals_.size()), at,
                           to_ == SumTo::owners ? rank_ : kEveryRank, seals_.data());
-    for (std::size_t r = 0; r < seals_.size(); ++r)
-      if (seals_[r] != checks_.peers[r][at / kSliceWords]) blame(static_cast<int>(r), at / kSliceWords);
+    verify_seals(at / kSliceWords);
   }
+}
+
+void CheckedSums::verify_seals(std::size_t block, bool with_own) {
+  for (int r = 0; r < static_cast<int>(seals_.size()); ++r)
+    if ((with_own || r != rank_) && seals_[r] != checks_.peers[r][block]) blame(r, block);
 }
 
 void CheckedSums::verify() {

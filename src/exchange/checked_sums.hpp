@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 
 #include "buckets.hpp"
 #include "rondo/device/array.hpp"
@@ -35,6 +36,10 @@ class CheckedSums {
   void start_checksums();
   /// After the transport has finished.
   void verify();
+  /// Where sealed: room for the seals of one block, one a rank, for who sums by itself what others can see;
+  /// and whether those are what the ranks' checks say, this one's perhaps left out.
+  std::span<std::uint32_t> seals() { return seals_; }
+  void verify_seals(std::size_t block, bool with_own = true);
   /// What this rank has found, as one word that is comparable; 0 is nothing. To be read with named().
   std::uint32_t fault() const { return fault_; }
   static Corruption named(std::uint32_t fault);

@@ -30,8 +30,8 @@ std::vector<BlockSpan> tensors_of(const ParameterStore& store) {
 //   The first one's gradients wait in the arena itself, as float32, and are converted with the second's;
 //   fused: every rank runs one micro-batch and can read its peers' memory, so the owner of a slice converts
 //   and adds all ranks' float32 gradients in one pass.
-// Block maxima come from whoever converts; the tail takes their maximum over ranks. In the two-pass form each
-// rank guards every block that it hands on (CheckedSums). In the fused form no sum is ever handed on.
+// Block maxima come from whoever converts; the tail takes their maximum over ranks. Each rank guards every
+// block that it hands on, of integers or, where fused, of gradients (CheckedSums).
 class Exact : public Exchange {
  public:
   Exact(const ExchangeOptions& options, Backend& backend, Communicator& comm, Transport& transport,
@@ -50,16 +50,13 @@ class Exact : public Exchange {
         scales_(backend, blocks()),
         maxima_(backend, blocks()) {
     if (scatter && transport.scatters()) scattered = buckets_.all();
-    if (!fused_) {
-      layer_ = backend.allocate(static_cast<std::size_t>(store.largest_layer()) * sizeof(real));
-      checked_.emplace(backend, transport, sums_, comm, buckets_, scattered);
-    }
+    checked_.emplace(backend, transport, sums_, comm, buckets_, scattered);
+    if (!fused_) layer_ = backend.allocate(static_cast<std::size_t>(store.largest_layer()) * sizeof(real));
     if (fixed_.bits_left() < 16)
       warn(
           fmt::format("train.micro_batches = {} leaves {} bits for a gradient in the exact exchange: fewer "
                       "micro-batches keep it finer",
                       micro_batches, fixed_.bits_left()));
-    for (std::uint32_t* peer : sums_.peers) from_.push_back(reinterpret_cast<const float*>(peer));
   }
 
   std::string name() const override { return fused_ ? "exact, fused" : "exact"; }
@@ -69,8 +66,8 @@ class Exact : public Exchange {
   void begin(std::int64_t) override {
     buckets_.begin();
     tail_.clear();
+    checked_->begin();
     if (!fused_) {
-      checked_->begin();
       scales_.put({fixed_.scales(), blocks()});
       maxima_.clear();
     }
@@ -87,7 +84,7 @@ class Exact : public Exchange {
     if (!fused_ && end > begin_) convert(end, index, last);
     if (last) {
       buckets_.ready(end, [&](WordRange bucket) { send(bucket); });
-      if (whole && !fused_) checked_->start_checksums();
+      if (whole) checked_->start_checksums();
       transport_.progress();
     }
     const double stop = now_s();
@@ -108,11 +105,15 @@ class Exact : public Exchange {
     transport_.finish();
     note_span(SpanKind::wait, 0, start, now_s());
     if (!fused_) maxima_.get(tail_.maxima());
-    if (!fused_) checked_->verify();
-    tail_.combine(transport_, mine, fused_ ? 0 : checked_->fault());
+    checked_->verify();
+    tail_.combine(transport_, mine, checked_->fault());
     StepOutcome outcome = tail_.outcome();
     if (outcome.verdict == Verdict::commit) outcome.verdict = judge();
-    if (outcome.verdict == Verdict::corrupt) outcome.corruption = CheckedSums::named(tail_.fault());
+    if (outcome.verdict == Verdict::corrupt) {
+      outcome.corruption = CheckedSums::named(tail_.fault());
+      if (fused_)
+        backend_.clear(sums_.own.data(), sums_.own.size_bytes());  // backward leaves padding as it is
+    }
     times.exposed_s += now_s() - start;
     return outcome;
   }
@@ -139,11 +140,13 @@ class Exact : public Exchange {
     return index == 0 ? gradients() + begin : static_cast<real*>(layer_->data());
   }
 
+  // What it owns a rank fetches itself, where fused: nothing has been done to that yet which could be
+  // guarded.
   void send(WordRange bucket) {
-    if (fused_)
-      transport_.start(bucket, [this](WordRange slice) { convert_and_sum(slice); });
-    else
-      checked_->start(bucket);
+    if (!fused_) return checked_->start(bucket);
+    for (int owner = 0; owner < comm_.size(); ++owner)
+      if (owner != comm_.rank()) checked_->check(blocks_of(slice_of(bucket, owner, comm_.size())));
+    transport_.start(bucket, [this](WordRange slice) { convert_and_sum(slice); });
   }
 
   // The gradients of the layer that has just become ready, while they are in the cache.
@@ -171,14 +174,16 @@ class Exact : public Exchange {
   void convert_and_sum(WordRange slice) {
     for (std::size_t at = slice.begin; at < slice.end; at += kSliceWords) {
       const std::size_t b = at / kSliceWords;
-      tail_.maxima()[b] =
-          simd().quantise_sum(sums_.peers.data(), from_.data(), static_cast<int>(from_.size()), at,
-                              at + kSliceWords, fixed_.scales()[b], to());
+      tail_.maxima()[b] = simd().quantise_sum_sealed(sums_.peers.data(), static_cast<int>(sums_.peers.size()),
+                                                     at, fixed_.scales()[b], to(), checked_->seals().data());
+      checked_->verify_seals(b, false);
     }
   }
 
   // From numbers that all ranks have, so all take the same decision.
   Verdict judge() {
+    // Seals are of what each rank handed on, whatever that was; what has become of it says nothing.
+    if (checked_->sealed() && tail_.fault() != 0) return Verdict::corrupt;
     const auto maxima = tail_.maxima();
     const std::uint32_t largest = *std::ranges::max_element(maxima);
     if (largest >= kNotFinite) return Verdict::not_finite;
@@ -196,12 +201,11 @@ class Exact : public Exchange {
   ParameterStore& store_;
   Arena sums_;  // fused: also the gradients, each block's sum takes their place
   bool fused_;
-  std::unique_ptr<Buffer> layer_;       // gradients of one layer, of all micro-batches but the first
-  std::optional<CheckedSums> checked_;  // not where fused
+  std::unique_ptr<Buffer> layer_;  // gradients of one layer, of all micro-batches but the first
+  std::optional<CheckedSums> checked_;
   Buckets buckets_;
   FixedPoint fixed_;
   Tail tail_;
-  std::vector<const float*> from_;
   std::vector<float> inverse_;
   DeviceArray<float> block_scale_;
   BlockSquares squares_;

@@ -45,10 +45,10 @@ struct Simd {
   /// converted like g. Unless `seal` is null, *seal = that of q. Returns the largest bit pattern of |g| and
   /// of |values| (NaN > Inf > numbers), by which the caller knows whether everything did fit.
   std::uint32_t (*quantise)(std::uint32_t* q, const float* g, Held held, float scale, std::uint32_t* seal);
-  /// For i in [begin, end): the sum over ranks r of rint(from[r][i] * scale) goes to to[only][i], or every
-  /// to[r][i], which may be the same memory as from[r][i]. Returns the largest bit pattern of |from[r][i]|.
-  std::uint32_t (*quantise_sum)(std::uint32_t* const* to, const float* const* from, int ranks,
-                                std::size_t begin, std::size_t end, float scale, int only);
+  /// As sum_sealed_i32 where peers have float32: the sums are of rint(x * scale). Returns the largest bit
+  /// pattern of |x|.
+  std::uint32_t (*quantise_sum_sealed)(std::uint32_t* const* peers, int ranks, std::size_t begin, float scale,
+                                       int only, std::uint32_t* seals);
   /// As sum_f32 for every rank, but exact: the sum over ranks of rint(peers[r][i] * scale), times `inverse`.
   /// Returns the largest bit pattern of |peers[r][i]|.
   std::uint32_t (*exact_sum_all)(std::uint32_t* const* peers, int ranks, std::size_t begin, std::size_t end,
