@@ -6,6 +6,9 @@ import os
 import re
 import signal
 import statistics
+import subprocess
+import sys
+import time
 import unittest
 from datetime import datetime, timedelta
 
@@ -245,10 +248,12 @@ class Trace(RondoTest):
 
     @unittest.skipUnless(os.environ.get("RONDO_CLOCK_AHEAD"), "a sanitizer wants to be the first to be loaded")
     def test_hosts_may_have_clocks_of_their_own(self):
-        out = self.folder / "trace.json"
+        out, env = self.folder / "trace.json", {"LD_PRELOAD": os.environ["RONDO_CLOCK_AHEAD"]}
+        look = [sys.executable, "-c", "import time; print(time.monotonic())"]
+        there = subprocess.run(look, env=os.environ | env | {"OMPI_COMM_WORLD_RANK": "1"}, capture_output=True, text=True)
+        self.assertGreater(float(there.stdout) - time.monotonic(), 900)
         self.succeed("bench", "step", SOURCE / "scripts/peers/small.toml", "--steps", "32", "--trace", out,
-                     *settings({"exchange.algorithm": "ring"}), ranks=2,
-                     env={"LD_PRELOAD": os.environ["RONDO_CLOCK_AHEAD"]})
+                     *settings({"exchange.algorithm": "ring"}), ranks=2, env=env)
         events = [e for e in json.loads(out.read_text())["traceEvents"] if e["ph"] == "X" and e["name"] == "optimizer"]
         begins = [[e["ts"] for e in events if e["pid"] == rank] for rank in range(2)]  # all join a control word before
         self.assertGreater(len(begins[0]), 16)

@@ -235,6 +235,12 @@ TEST_CASE("ranks that need a part of the sums have it, and the squares of all") 
   }
 }
 
+/// Which is a bucket here. Of a swap it may be the other word's.
+std::int64_t wrong_block(Fault fault, std::uint32_t seed, std::size_t words) {
+  const std::size_t block = place_of(seed, words) / kBlock + (fault == Fault::block_in_wrong_place ? 1 : 0);
+  return static_cast<std::int64_t>(block % (words / kBlock));
+}
+
 TEST_CASE("wrong sums are noticed by every rank, and computing again mends them") {
   const bool scatter = GENERATE(false, true);
   for (const Way& way : ways()) {
@@ -257,10 +263,8 @@ TEST_CASE("wrong sums are noticed by every rank, and computing again mends them"
       run.transport.damage_on(victim, fault, after, round);
       const StepOutcome outcome = run.step();
       noticed += outcome.verdict == Verdict::corrupt;
-      // A bucket is a block. Of a swap it may be the other one's.
-      const std::size_t wrong = place / kBlock + (fault == Fault::block_in_wrong_place ? 1 : 0);
-      const auto bucket = static_cast<std::int64_t>(wrong % (words / kBlock));
-      named += (fault == Fault::two_words_swapped || outcome.corruption.bucket == bucket) &&
+      named += (fault == Fault::two_words_swapped ||
+                outcome.corruption.bucket == wrong_block(fault, round, words)) &&
                (outcome.corruption.rank == victim || (run.transport.hands_on() && !after));
       mended += run.step().verdict == Verdict::commit && undisturbed.step().verdict == Verdict::commit &&
                 run.same_sums(undisturbed);
@@ -285,10 +289,14 @@ TEST_CASE("gradients that go wrong on their way into a fused sum are noticed, na
       if (round == 0) run.step();  // so that there is something stale
       // A bucket is a block, which the last rank sums.
       const int victim = static_cast<int>(round / 10) % (world().size() - 1);
-      run.transport.damage_on(victim, kFaults[round % std::size(kFaults)], false, round);
+      const Fault fault = kFaults[round % std::size(kFaults)];
+      run.transport.damage_on(victim, fault, false, round);
       const StepOutcome outcome = run.step();
       noticed += outcome.verdict == Verdict::corrupt;
-      named += outcome.corruption.rank == victim;
+      const std::size_t words = static_cast<std::size_t>(run.store.values());
+      named += outcome.corruption.rank == victim &&
+               (fault == Fault::two_words_swapped ||
+                outcome.corruption.bucket == wrong_block(fault, round, words));
       mended += run.step().verdict == Verdict::commit && undisturbed.step().verdict == Verdict::commit &&
                 run.same_sums(undisturbed);
     }

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
@@ -20,7 +21,8 @@ namespace {
 constexpr std::array kCandidates = {"tree", "ring", "hierarchical"};
 constexpr std::size_t kLeast = 1 << 10, kMost = 1 << 20, kFactor = 4;  // bytes
 constexpr int kRounds = 5;
-constexpr double kEnough = 0.4;  // seconds: no larger size after that
+constexpr double kEnough = 0.4;              // seconds: no larger size after that,
+constexpr std::size_t kInAnyCase = 1 << 16;  // but these, to tell latency from bytes
 constexpr std::size_t kMostBucket = 64 << 20;
 
 std::string topology_of(Communicator& comm) {
@@ -83,45 +85,39 @@ std::vector<Choice> measure(Communicator& comm) {
     arenas.push_back(transports.back()->allocate(kMost / sizeof(std::uint32_t)));
   }
   std::vector<Choice> choices;
+  std::vector<double> latencies;
   double spent = 0;
-  for (std::size_t bytes = kLeast; bytes <= kMost && spent < kEnough; bytes *= kFactor) {
+  for (std::size_t bytes = kLeast; bytes <= kMost && (spent < kEnough || bytes <= kInAnyCase);
+       bytes *= kFactor) {
     std::vector<double> times;
     for (std::size_t i = 0; i < transports.size(); ++i)
       times.push_back(time_of(*transports[i], arenas[i], bytes / sizeof(std::uint32_t), comm));
     for (const double time : times) spent += time * (kRounds + 1);
+    if (bytes == kLeast) latencies = times;
     const auto best = std::ranges::min_element(times) - times.begin();
-    choices.push_back({bytes, kCandidates[best], times[best]});
+    choices.push_back({bytes, kCandidates[best], times[best], latencies[best]});
   }
   return choices;
-}
-
-/// Between measured sizes, and beyond them, as on a line.
-double time_of(std::span<const Choice> choices, double bytes) {
-  std::size_t i = 1;
-  while (i + 1 < choices.size() && static_cast<double>(choices[i].bytes) < bytes) ++i;
-  const Choice &a = choices[i - 1], &b = choices[i];
-  const double slope = (b.seconds - a.seconds) / static_cast<double>(b.bytes - a.bytes);
-  return a.seconds + slope * (bytes - static_cast<double>(a.bytes));
 }
 
 }  // namespace
 
 std::size_t best_bucket(std::span<const Choice> choices, std::size_t total, std::size_t least) {
-  if (choices.size() < 2) return least;
-  const auto time = [&](std::size_t bytes) {
-    const double buckets = std::max(1.0, static_cast<double>(total) / static_cast<double>(bytes));
-    return (buckets + 1) * time_of(choices, static_cast<double>(std::min(bytes, total)));
-  };
+  if (choices.empty() || choices.back().bytes <= kLeast) return least;
+  const Choice& last = choices.back();
+  const double per_byte = (last.seconds - last.latency) / static_cast<double>(last.bytes - kLeast);
+  if (!(per_byte > 0)) return least;
+  const double most = std::min<double>(kMostBucket, static_cast<double>(total)),
+               ideal = std::min(most, std::sqrt(static_cast<double>(total) * last.latency / per_byte));
   std::size_t best = least;
-  for (std::size_t bytes = 2 * least; bytes <= kMostBucket; bytes *= 2)
-    if (time(bytes) < time(best)) best = bytes;
+  while (static_cast<double>(2 * best) <= ideal) best *= 2;
   return best;
 }
 
 std::string text_of_choices(const std::string& topology, std::span<const Choice> choices) {
   std::string text = "rondo all-reduce 2\n" + topology + "\n";
   for (const Choice& choice : choices)
-    text += fmt::format("{} {} {}\n", choice.bytes, choice.algorithm, choice.seconds);
+    text += fmt::format("{} {} {} {}\n", choice.bytes, choice.algorithm, choice.seconds, choice.latency);
   return text + "end\n";
 }
 
@@ -129,7 +125,7 @@ std::vector<Choice> choices_of_text(const std::string& topology, const std::stri
   std::vector<Choice> choices;
   std::istringstream lines(text.substr(std::min(text.size(), text_of_choices(topology, {}).size() - 4)));
   Choice choice{};
-  while (lines >> choice.bytes >> choice.algorithm >> choice.seconds) {
+  while (lines >> choice.bytes >> choice.algorithm >> choice.seconds >> choice.latency) {
     const bool known = std::ranges::find(kCandidates, choice.algorithm) != kCandidates.end();
     if (!known || !(choice.seconds > 0) || (!choices.empty() && choice.bytes <= choices.back().bytes))
       return {};

@@ -1,7 +1,7 @@
 /// "auto" across nodes: which algorithm sums messages of which size, and what size buckets should have, from
 /// a short measurement that is kept.
 ///
-/// The measurement takes less than a second and is kept in $XDG_CACHE_HOME/rondo or ~/.cache/rondo of rank
+/// The measurement takes about a second and is kept in $XDG_CACHE_HOME/rondo or ~/.cache/rondo of rank
 /// 0's host, a file for each topology (hosts, ranks on each, MPI). A file that is missing, of another version
 /// or broken means measuring again, one that cannot be written measuring the next time; neither is an error.
 #pragma once
@@ -17,12 +17,13 @@
 
 namespace rondo {
 
-/// Sums of `bytes` bytes take `seconds` by `algorithm`, which was the quickest. Of choices in ascending order
-/// each holds for messages of up to twice its bytes, the last for all larger ones.
+/// Sums of `bytes` bytes take `seconds` by `algorithm`, which was the quickest; the smallest that were
+/// measured take `latency` by it. Of choices in ascending order each holds for messages of up to twice its
+/// bytes, the last for all larger ones.
 struct Choice {
   std::size_t bytes;
   std::string algorithm;
-  double seconds = 0;
+  double seconds = 0, latency = 0;
   std::size_t most() const { return 2 * bytes; }
 };
 
@@ -32,9 +33,9 @@ std::vector<Choice> measured_choices(Communicator& comm);
 std::string text_of_choices(const std::string& topology, std::span<const Choice> choices);
 std::vector<Choice> choices_of_text(const std::string& topology, const std::string& text);
 /// The size of buckets, `least` times a power of two, in which `total` bytes that become ready bit by bit
-/// take the least time: all of them one after the other, and once more the last one, which nothing hides. So
-/// where sums of bytes take a + b bytes seconds it is about sqrt(total a / b). `least` for less than two
-/// choices.
+/// take the least time: all of them one after the other, and once more the last one, which nothing hides.
+/// Where sums of n bytes take a + b n seconds that is sqrt(total a / b). a and b: as the last choice was
+/// measured, by whose algorithm buckets go; `least` where it does not tell.
 std::size_t best_bucket(std::span<const Choice> choices, std::size_t total, std::size_t least);
 
 /// Hands each job to one of several algorithms, by its size. One algorithm may serve several sizes.

@@ -11,7 +11,7 @@
 
 namespace rondo {
 
-/// Of a bucket of `words` words in all, which are `shrunk` of what travels without compression.
+/// Of one bucket, where `words` words travel, `shrunk` times as many as without compression.
 inline std::int64_t bucket_bytes(const ExchangeOptions& options, const Transport& transport,
                                  std::size_t words, double shrunk = 1) {
   const std::int64_t whole = options.bucket_bytes > 0 ? options.bucket_bytes : kBucketBytes;

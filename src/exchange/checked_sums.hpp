@@ -1,4 +1,4 @@
-// Sums over ranks of whole blocks of int32, each verified. Where ranks share memory the owner of a slice sees
+// Sums over ranks of whole blocks, each verified. Where ranks share memory the owner of a slice sees
 // whether every rank's part of a block is as it was sealed (seal_weight says how). Where sums travel, every
 // rank checks what has arrived by the sum of checksums (kChecksumPrime).
 #pragma once
@@ -24,7 +24,8 @@ class CheckedSums {
   /// Whether each rank can see the others' parts, so that these want seals and not checksums.
   bool sealed() const { return !sums_.peers.empty(); }
   /// One a block, from `block` on, of this rank's part, seals or checksums: to be filled before the block's
-  /// bucket starts; null where nobody looks. No part or sum of a block may overflow an int32.
+  /// bucket starts; null where nobody looks. Where they are no seals no part or sum of a block may overflow
+  /// an int32.
   std::uint32_t* checks(std::int64_t block) { return alone_ ? nullptr : checks_.own.data() + block; }
   /// Fills them for whole blocks.
   void check(BlockSpan blocks);
@@ -36,8 +37,8 @@ class CheckedSums {
   void start_checksums();
   /// After the transport has finished.
   void verify();
-  /// Where sealed: room for the seals of one block, one a rank, for who sums by itself what others can see;
-  /// and whether those are what the ranks' checks say, this one's perhaps left out.
+  /// Where sealed, for who sums by itself what others can see: room for the seals of one block, one a rank;
+  /// and the comparison of those with the ranks' checks, this rank's perhaps left out.
   std::span<std::uint32_t> seals() { return seals_; }
   void verify_seals(std::size_t block, bool with_own = true);
   /// What this rank has found, as one word that is comparable; 0 is nothing. To be read with named().

@@ -182,7 +182,7 @@ class Exact : public Exchange {
 
   // From numbers that all ranks have, so all take the same decision.
   Verdict judge() {
-    // Seals are of what each rank handed on, whatever that was; what has become of it says nothing.
+    // Seals hold for whatever a rank has handed on; maxima of what has become of it would mislead.
     if (checked_->sealed() && tail_.fault() != 0) return Verdict::corrupt;
     const auto maxima = tail_.maxima();
     const std::uint32_t largest = *std::ranges::max_element(maxima);

@@ -10,7 +10,8 @@
 ///   flip         one bit of this rank's state: bit number `bit` (0 if not given) of the first array whose
 ///   name
 ///                begins with `array`, as `rondo inspect` lists them; "gradients/" as "parameters/", with
-///                phase=backward and bucket=n when bucket n - 1 is about to be summed
+///                phase=backward and bucket=n when bucket n - 1 is about to be summed (with one micro-batch a
+///                rank in shared memory: to be guarded)
 #pragma once
 
 #include <functional>
