@@ -92,6 +92,7 @@ TEST_CASE("auto: buckets are the larger the dearer messages are beside bytes, an
       else
         CHECK(std::fabs(std::log2(bytes / std::min<double>(ideal, total))) < 1.05);
     }
+  CHECK(best_bucket(line(1e-3, 1e9), total, 0) > 0);
   CHECK(best_bucket({}, total, least) == least);
   CHECK(best_bucket(std::vector<Choice>{{0, "ring"}}, total, least) == least);
   CHECK(best_bucket(std::vector<Choice>{{1 << 10, "ring", 0.02, 0.02}}, total, least) == least);

@@ -109,7 +109,7 @@ std::size_t best_bucket(std::span<const Choice> choices, std::size_t total, std:
   if (!(per_byte > 0)) return least;
   const double most = std::min<double>(kMostBucket, static_cast<double>(total)),
                ideal = std::min(most, std::sqrt(static_cast<double>(total) * last.latency / per_byte));
-  std::size_t best = least;
+  std::size_t best = std::max<std::size_t>(least, 1);  // of nothing twice is nothing
   while (static_cast<double>(2 * best) <= ideal) best *= 2;
   return best;
 }
