@@ -7,7 +7,8 @@
 ///   kill, segv   the signal           exit   _exit(3), without a word
 ///   stop         SIGSTOP              hang   the training thread sleeps for ever
 ///   slow         `us` microseconds (5000 if not given) at this entry to a phase and the next `entries` (400)
-///   flip         one bit of this rank's state: bit number `bit` (0 if not given) of the first array whose name
+///   flip         one bit of this rank's state: bit number `bit` (0 if not given) of the first array whose
+///   name
 ///                begins with `array`, as `rondo inspect` lists them; "gradients/" as "parameters/", with
 ///                phase=backward and bucket=n when bucket n - 1 is about to be summed (with one micro-batch a
 ///                rank in shared memory: to be guarded)
