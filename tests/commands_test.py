@@ -208,9 +208,15 @@ class Sums(RondoTest):
         out = self.folder / "comm.json"
         self.succeed("bench", "comm", "--min", "4K", "--max", "16K", "--rounds", 3, "--algorithm", "exact", "--algorithm",
                      "private", "--json", out, ranks=3)
-        rows = [(row["algorithm"], row["type"], row["wrong"]) for row in json.loads(out.read_text())["rows"]]
+        rows = json.loads(out.read_text())["rows"]
         for name in ("exact", "private"):
-            self.assertEqual([row[1:] for row in rows if row[0] == name], 2 * [("float32", 0)])
+            found = [(row["type"], row["wrong"]) for row in rows if row["algorithm"] == name]
+            self.assertEqual(found, 2 * [("float32", 0)])
+        for row in rows:
+            for way, us in (("", "time_us"), ("out_of_place_", "out_of_place_us")):
+                gb_per_s = row["bytes"] / row[us] / 1e3  # nccl-tests, doc/PERFORMANCE.md: times 2 (n - 1) / n
+                self.assertAlmostEqual(row[f"{way}busbw"] / gb_per_s, 4 / 3, places=6)
+                self.assertGreaterEqual(row[f"{way}p99_us"], row[us])
 
 
 class Trace(RondoTest):

@@ -168,29 +168,36 @@ void print_head(const BenchCommOptions& options, const Communicator& comm, const
   fmt::print("\n");
 }
 
+// Of one way round: us of the median and of the 99th percentile, GB/s of the buffer and of the links.
+struct Columns {
+  double time_us, p99_us, algbw, busbw;
+  Columns(const Figures& f, std::size_t bytes, int ranks)
+      : time_us(percentile(f.times, 0.5) * 1e6),
+        p99_us(percentile(f.times, 0.99) * 1e6),
+        algbw(static_cast<double>(bytes) / time_us * 1e-3),
+        busbw(algbw * 2.0 * (ranks - 1) / ranks) {}
+};
+
 nlohmann::ordered_json report(const BenchCommOptions& options, const std::vector<Row>& rows, const Row& row,
                               std::size_t bytes, int ranks) {
-  const auto algbw = [&](const Figures& f) {
-    return static_cast<double>(bytes) / percentile(f.times, 0.5) * 1e-9;
-  };
-  const double bus = 2.0 * (ranks - 1) / ranks;
-  const Figures &out = row.out_of_place, &in = row.in_place;
+  const Columns out(row.out_of_place, bytes, ranks), in(row.in_place, bytes, ranks);
   const char* type = row.type == SumType::int32 ? "int32" : "float32";
-  const double out_us = percentile(out.times, 0.5) * 1e6, in_us = percentile(in.times, 0.5) * 1e6,
-               p99_us = percentile(in.times, 0.99) * 1e6;
   fmt::print(
       "{:>12} {:>14} {:>8}  {:>10.1f} {:>8.2f} {:>8.2f} {:>7}  {:>10.1f} {:>10.1f} {:>8.2f} {:>8.2f} {:>7}",
-      bytes, row.contender.name, type, out_us, algbw(out), algbw(out) * bus, out.wrong, in_us, p99_us,
-      algbw(in), algbw(in) * bus, in.wrong);
+      bytes, row.contender.name, type, out.time_us, out.algbw, out.busbw, row.out_of_place.wrong, in.time_us,
+      in.p99_us, in.algbw, in.busbw, row.in_place.wrong);
   nlohmann::ordered_json json = {{"bytes", bytes},
                                  {"algorithm", row.contender.name},
                                  {"type", type},
-                                 {"time_us", in_us},
-                                 {"p99_us", p99_us},
-                                 {"algbw", algbw(in)},
-                                 {"busbw", algbw(in) * bus},
-                                 {"out_of_place_us", out_us},
-                                 {"wrong", in.wrong + out.wrong}};
+                                 {"time_us", in.time_us},
+                                 {"p99_us", in.p99_us},
+                                 {"algbw", in.algbw},
+                                 {"busbw", in.busbw},
+                                 {"out_of_place_us", out.time_us},
+                                 {"out_of_place_p99_us", out.p99_us},
+                                 {"out_of_place_algbw", out.algbw},
+                                 {"out_of_place_busbw", out.busbw},
+                                 {"wrong", row.in_place.wrong + row.out_of_place.wrong}};
   if (!options.against.empty()) {
     json["ratio"] = ratio_to(rows, row, options.against);
     fmt::print("  {:.2f}", json["ratio"].get<double>());

@@ -26,8 +26,8 @@ void ExchangeOptions::visit(Fields& f) {
   f.field("exchange.powersgd_rank", powersgd_rank, {1, 1 << 10}, Effect::bits,
           "powersgd: rank of what is sent of a matrix; one with a side less than twice that is sent whole");
   f.field("exchange.bucket_bytes", bucket_bytes, {0, std::int64_t{1} << 32}, Effect::operational,
-          "gradients leave in buckets of this size; 0: 1 MiB, or more where auto has measured that latency "
-          "is dear");
+          "gradients leave in buckets of this size, in whole blocks of 4,096; 0: 1 MiB, or more where auto "
+          "has measured that latency is dear");
   f.field("exchange.timeout_s", timeout_s, {0.1, 86400}, Effect::operational,
           "deadline of every wait for peers");
 }
