@@ -16,13 +16,6 @@ float least_beyond(std::int64_t limit) {
   return x;
 }
 
-// Magnitudes stay bits, which have their order, and exponents are read off them: these loops run over every
-// block of every step.
-int log2_of(std::uint32_t bits) {
-  const auto exponent = static_cast<int>(bits >> 23);
-  return exponent != 0 ? exponent - 127 : std::ilogb(std::bit_cast<float>(bits));
-}
-
 float power_of_two(int exponent) {  // of a normal number
   return std::bit_cast<float>(static_cast<std::uint32_t>(exponent + 127) << 23);
 }
@@ -51,21 +44,21 @@ bool FixedPoint::overflows(std::int64_t block, std::uint32_t bits) const {
 }
 
 // The finest exponent at which a magnitude of these bits, grown by the headroom, still stays within the
-// limit.
+// limit. The magnitude is less than 2 to (bits >> 23) - 126; what is too small for that (zero and subnormal
+// numbers) gets the finest there is. Magnitudes stay bits: refit() runs over every block of every step.
 int FixedPoint::exponent_for(std::uint32_t bits) const {
-  if (bits == 0) return kNoHistory;
-  return std::clamp(bits_left_ - (log2_of(bits) + 1), -126, 126);
+  return std::clamp(bits_left_ + 126 - static_cast<int>(bits >> 23), -126, kNoHistory);
 }
 
 bool FixedPoint::refit_flagged(std::span<const std::uint32_t> max_bits) {
   bool any = false;
+  for (std::int64_t b = 0; b < blocks(); ++b) any |= overflows(b, max_bits[static_cast<std::size_t>(b)]);
+  if (!any) return false;
   for (std::int64_t b = 0; b < blocks(); ++b) {
     const std::uint32_t bits = max_bits[static_cast<std::size_t>(b)];
-    if (!overflows(b, bits)) continue;
-    set(b, exponent_for(bits));
-    any = true;
+    if (overflows(b, bits)) set(b, exponent_for(bits));
   }
-  return any;
+  return true;
 }
 
 void FixedPoint::refit(std::span<const std::uint32_t> max_bits) {
