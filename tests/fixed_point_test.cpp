@@ -58,8 +58,10 @@ TEST_CASE("an exponent leaves the headroom, and no more than a bit above it") {
           bits(static_cast<double>(largest) * 31.9 > 3.4e38 ? 3.4e38 : static_cast<double>(largest) * 31.9)));
       CHECK(fixed.inverses()[0] * fixed.scales()[0] == 1);
     }
-    fixed.refit(Words{0});  // a tensor of zeros
-    CHECK(exponent(fixed, 0) == FixedPoint::kNoHistory);
+    for (const float tiny : {0.0f, 1e-45f, 1e-40f}) {  // zeros, subnormal numbers: the finest
+      fixed.refit(Words{bits(static_cast<double>(tiny))});
+      CHECK(exponent(fixed, 0) == FixedPoint::kNoHistory);
+    }
   }
 }
 

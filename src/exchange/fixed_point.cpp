@@ -52,13 +52,13 @@ int FixedPoint::exponent_for(std::uint32_t bits) const {
 
 bool FixedPoint::refit_flagged(std::span<const std::uint32_t> max_bits) {
   bool any = false;
-  for (std::int64_t b = 0; b < blocks(); ++b) any |= overflows(b, max_bits[static_cast<std::size_t>(b)]);
-  if (!any) return false;
   for (std::int64_t b = 0; b < blocks(); ++b) {
     const std::uint32_t bits = max_bits[static_cast<std::size_t>(b)];
-    if (overflows(b, bits)) set(b, exponent_for(bits));
+    if (!overflows(b, bits)) continue;
+    set(b, exponent_for(bits));
+    any = true;
   }
-  return true;
+  return any;
 }
 
 void FixedPoint::refit(std::span<const std::uint32_t> max_bits) {
