@@ -78,7 +78,10 @@ class Exact : public Exchange {
 
   void start(std::int64_t begin, std::int64_t index) override {
     begin_ = begin;
-    if (!fused_) store_.attach_layer(begin, layer(begin, index));
+    if (index == 0)
+      store_.attach_gradients(gradients());  // where padding has stayed zero
+    else
+      store_.attach_layer(begin, layer(begin, index));
   }
 
   void ready(std::int64_t end, std::int64_t index, std::int64_t count) override {
@@ -114,8 +117,7 @@ class Exact : public Exchange {
     if (outcome.verdict == Verdict::commit) outcome.verdict = judge();
     if (outcome.verdict == Verdict::corrupt) {
       outcome.corruption = CheckedSums::named(tail_.fault());
-      if (fused_)
-        backend_.clear(sums_.own.data(), sums_.own.size_bytes());  // backward leaves padding as it is
+      backend_.clear(sums_.own.data(), sums_.own.size_bytes());  // backward leaves padding as it is
     }
     times.exposed_s += now_s() - start;
     return outcome;
