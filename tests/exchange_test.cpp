@@ -112,7 +112,11 @@ struct Run {
         backend->copy_out(before.data(), store.gradient(static_cast<int>(t)), values.size() * sizeof(float));
         for (std::size_t i = 0; i < values.size(); ++i) values[i] += before[i];
       }
-      backend->copy_in(store.gradient(static_cast<int>(t)), values.data(), values.size() * sizeof(float));
+      const std::size_t part = values.size() * 2 / 3;  // comes first
+      real* const to = store.gradient(static_cast<int>(t));
+      backend->copy_in(to, values.data(), part * sizeof(float));
+      exchange->so_far(p.offset + static_cast<std::int64_t>(part), index, count);
+      backend->copy_in(to + part, values.data() + part, (values.size() - part) * sizeof(float));
       if (std::ranges::find(ends, p.end()) != ends.end()) exchange->ready(p.end(), index, count);
     }
   }

@@ -52,10 +52,16 @@ void ReferenceBackend::copy_out(void* host, const void* device, std::size_t byte
 }
 
 void ReferenceBackend::matmul(Operand a, bool transpose_a, Operand b, bool transpose_b, Matrix c,
-                              bool accumulate) {
+                              bool accumulate, const RowsDone& so_far) {
   std::vector<double> wide_a = wide(a), wide_b = wide(b);
   reference::matmul({wide_a.data(), a.rows, a.cols}, transpose_a, {wide_b.data(), b.rows, b.cols},
                     transpose_b, mat(c), accumulate);
+  if (!so_far) return;
+  real* const rest = c.data + c.rows / 2 * c.cols;  // as if it were to come
+  const std::vector<double> later(rest, c.data + c.size());
+  std::fill(rest, c.data + c.size(), std::nan(""));
+  so_far(c.rows / 2);
+  std::ranges::copy(later, rest);
 }
 void ReferenceBackend::to_half(std::uint16_t* to, const real* from, std::int64_t n, Precision) {
   for (std::int64_t i = 0; i < n; ++i) to[i] = reference::to_bfloat16(static_cast<float>(from[i]));

@@ -23,7 +23,8 @@ class ReferenceBackend : public Backend {
   void clear(void* to, std::size_t bytes) override { std::memset(to, 0, bytes); }
   void copy(void* to, const void* from, std::size_t bytes) override { std::memcpy(to, from, bytes); }
 
-  void matmul(Operand a, bool transpose_a, Operand b, bool transpose_b, Matrix c, bool accumulate) override;
+  void matmul(Operand a, bool transpose_a, Operand b, bool transpose_b, Matrix c, bool accumulate,
+              const RowsDone& so_far) override;
   std::string why_not(Precision) override { return ""; }
   void to_half(std::uint16_t* to, const real* from, std::int64_t n, Precision) override;  ///< bfloat16
   void bias_activation(Matrix y, const real* bias, Activation act, real* slope) override;

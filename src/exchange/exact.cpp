@@ -77,7 +77,7 @@ class Exact : public Exchange {
   }
 
   void start(std::int64_t begin, std::int64_t index) override {
-    begin_ = begin;
+    begin_ = converted_ = begin;
     if (index == 0)
       store_.attach_gradients(gradients());  // where padding has stayed zero
     else
@@ -85,17 +85,10 @@ class Exact : public Exchange {
   }
 
   void ready(std::int64_t end, std::int64_t index, std::int64_t count) override {
-    const double start = now_s();
-    const bool last = index + 1 == count, whole = end == store_.values();
-    if (!fused_ && end > begin_) convert(end, index, last);
-    if (last) {
-      buckets_.ready(end, [&](WordRange bucket) { send(bucket); });
-      if (whole) checked_->start_checksums();
-      transport_.progress();
-    }
-    const double stop = now_s();
-    times.hidden_s += stop - start;
-    note_span(SpanKind::exchange, index, start, stop);
+    take(end, index, count, true);
+  }
+  void so_far(std::int64_t end, std::int64_t index, std::int64_t count) override {
+    take(end / kBlock * kBlock, index, count, false);
   }
 
   void idle() override {
@@ -137,6 +130,21 @@ class Exact : public Exchange {
   void visit(StateVisitor& visitor) override { fixed_.visit(visitor); }
 
  private:
+  void take(std::int64_t end, std::int64_t index, std::int64_t count, bool whole_layer) {
+    const double begin = now_s();
+    const bool last = index + 1 == count;
+    if (!fused_ && end > converted_) convert(end, index, last);
+    if (!fused_ && whole_layer) start(end, index);
+    if (last) {
+      buckets_.ready(end, [&](WordRange bucket) { send(bucket); });
+      if (end == store_.values()) checked_->start_checksums();
+      transport_.progress();
+    }
+    const double stop = now_s();
+    times.hidden_s += stop - begin;
+    note_span(SpanKind::exchange, index, begin, stop);
+  }
+
   int to() const { return scattered.empty() ? kEveryRank : comm_.rank(); }
   std::size_t blocks() const { return sums_.own.size() / static_cast<std::size_t>(kBlock); }
 
@@ -154,17 +162,18 @@ class Exact : public Exchange {
     transport_.start(bucket, [this](WordRange slice) { convert_and_sum(slice); });
   }
 
-  // The gradients of the layer that has just become ready, while they are in the cache.
+  // The gradients that have just become ready of the layer at hand, while they are in the cache.
   void convert(std::int64_t end, std::int64_t index, bool last) {
     RONDO_CHECK(end - begin_ <= store_.largest_layer(), "a layer did not say that its gradients are ready");
-    const std::int64_t b = begin_ / kBlock;
+    const std::int64_t b = converted_ / kBlock;
+    const real* const gradients = layer(begin_, index) + (converted_ - begin_);
     const Held held = index == 0 ? Held::nothing : index == 1 ? Held::values : Held::integers;
     if (last && checked_->sealed())
-      convert_and_seal({b, end / kBlock}, layer(begin_, index), held);
+      convert_and_seal({b, end / kBlock}, gradients, held);
     else if (index > 0 || last)
-      backend_.quantise(sums_.own.data() + begin_, layer(begin_, index), (end - begin_) / kBlock,
+      backend_.quantise(sums_.own.data() + converted_, gradients, (end - converted_) / kBlock,
                         scales_.data() + b, held, maxima_.data() + b, last ? checked_->checks(b) : nullptr);
-    start(end, index);
+    converted_ = end;
   }
 
   // In memory that peers read, so on the CPU.
@@ -216,7 +225,8 @@ class Exact : public Exchange {
   BlockSquares squares_;
   DeviceArray<float> scales_;  // these two: not where fused
   DeviceArray<std::uint32_t> maxima_;
-  std::int64_t begin_ = 0;  // of the layer whose gradients come next
+  std::int64_t begin_ = 0, converted_ = 0;  // of the layer whose gradients come next: where it begins, and
+                                            // up to where they have come
 };
 
 }  // namespace

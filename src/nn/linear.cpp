@@ -45,7 +45,11 @@ Matrix Linear::forward(Pass& pass, Matrix x) {
 Matrix Linear::backward(Pass& pass, Matrix dy, bool needs_dx) {
   pass.backend.activation_backward(dy, slope_, pass.store.gradient(bias_), pass.accumulate);
   const Operand d = operand(pass, dy);
-  pass.backend.matmul(d, true, x_, false, {pass.store.gradient(weight_), out_, in_}, pass.accumulate);
+  const std::int64_t begin = pass.store.list()[static_cast<std::size_t>(weight_)].offset;
+  pass.backend.matmul(d, true, x_, false, {pass.store.gradient(weight_), out_, in_}, pass.accumulate,
+                      [&](std::int64_t rows) {
+                        if (pass.gradients_so_far) pass.gradients_so_far(begin + rows * in_);
+                      });
   if (pass.gradients_ready) pass.gradients_ready(end_);
   if (!needs_dx) return {};
   const Matrix dx = pass.workspace.matrix(dy.rows, in_);

@@ -142,6 +142,7 @@ void Trainer::run_micro_batches(const StepData& data, double scale) {
       run.first_sample = host.micro_batch * host.rows;
       run.samples = host.rows;
       run.gradients_ready = [&](std::int64_t end) { exchange_->ready(end, i, count); };
+      run.gradients_so_far = [&](std::int64_t end) { exchange_->so_far(end, i, count); };
       exchange_->start(model_.begin(member), i);
       if (i + 1 == count) backend_.meanwhile([this] { send_on(); });
       model_.train(run, member, batch, static_cast<real>(scale),

@@ -96,6 +96,10 @@ class Exchange {
   /// Gradients of this member before `end` are complete in this micro-batch, the rank's `index`-th of
   /// `count`.
   virtual void ready(std::int64_t end, std::int64_t index, std::int64_t count) = 0;
+  /// The same within the layer that will be ready next: some of what ready() does may be done early, while
+  /// gradients are in a cache and for links that have nothing to do.
+  virtual void so_far([[maybe_unused]] std::int64_t end, [[maybe_unused]] std::int64_t index,
+                      [[maybe_unused]] std::int64_t count) {}
   /// In place of ready(), on a rank that runs no micro-batch: adds zeros to every sum.
   virtual void idle() = 0;
   virtual StepOutcome finish(const StepReport& mine) = 0;

@@ -45,6 +45,8 @@ struct Pass {
   /// Called in backward by every layer with parameters, with the end of its own (ParameterStore::end_layer):
   /// all gradients before this offset of the arena are complete.
   std::function<void(std::int64_t end)> gradients_ready = nullptr;
+  /// May be called by the layer whose own come next: of these, too, all before `end` are complete.
+  std::function<void(std::int64_t end)> gradients_so_far = nullptr;
 };
 
 class Layer {

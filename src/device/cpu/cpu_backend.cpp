@@ -92,9 +92,14 @@ void CpuBackend::publish(void* to, const void* from, std::size_t bytes) {
 #endif
 }
 
-void CpuBackend::matmul(Operand a, bool transpose_a, Operand b, bool transpose_b, Matrix c, bool accumulate) {
+void CpuBackend::matmul(Operand a, bool transpose_a, Operand b, bool transpose_b, Matrix c, bool accumulate,
+                        const RowsDone& so_far) {
+  const auto between = [&](std::int64_t rows) {
+    if (so_far) so_far(rows);
+    if (meanwhile_) meanwhile_();
+  };
   const bool empty = a.rows * a.cols == 0 || b.rows * b.cols == 0;
-  if (!empty) return products_.run(a, transpose_a, b, transpose_b, c, accumulate, meanwhile_);
+  if (!empty) return products_.run(a, transpose_a, b, transpose_b, c, accumulate, between);
   if (!accumulate) std::fill_n(c.data, c.size(), 0.0f);  // oneDNN divides by zero or leaves c as it was
 }
 void CpuBackend::to_half(std::uint16_t* to, const real* from, std::int64_t n, Precision half) {

@@ -26,7 +26,8 @@ class CpuBackend : public Backend {
   void copy(void* to, const void* from, std::size_t bytes) override;
   void publish(void* to, const void* from, std::size_t bytes) override;
 
-  void matmul(Operand a, bool transpose_a, Operand b, bool transpose_b, Matrix c, bool accumulate) override;
+  void matmul(Operand a, bool transpose_a, Operand b, bool transpose_b, Matrix c, bool accumulate,
+              const RowsDone& so_far) override;
   void to_half(std::uint16_t* to, const real* from, std::int64_t n, Precision half) override;
 
   void bias_activation(Matrix y, const real* bias, Activation act, real* slope) override;

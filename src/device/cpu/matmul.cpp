@@ -143,7 +143,7 @@ MatmulEngine::MatmulEngine(int threads) : impl_((enter_thread_gate(threads), std
 MatmulEngine::~MatmulEngine() = default;
 
 void MatmulEngine::run(Operand a, bool transpose_a, Operand b, bool transpose_b, Matrix c, bool accumulate,
-                       const std::function<void()>& between) {
+                       const std::function<void(std::int64_t rows)>& between) {
   enter_thread_gate(impl_->threads);
   View left(a, transpose_a), right(b, transpose_b);
   const View result(c, false);
@@ -166,7 +166,7 @@ void MatmulEngine::run(Operand a, bool transpose_a, Operand b, bool transpose_b,
       throw Error(fmt::format("oneDNN cannot multiply {}x{} by {}x{}: {}", a.rows, a.cols, b.rows, b.cols,
                               e.message));
     }
-    if (between && at + count < side) between();
+    if (at + count < side) between(by_rows ? at + count : 0);
   }
 }
 

@@ -17,9 +17,9 @@ class MatmulEngine {
   /// Empty, or why this processor cannot.
   std::string why_not_bfloat16();
   /// A large product, unless b is transposed, is made in panels of its rows or columns, which follow from
-  /// shapes alone; `between`, unless it is empty, is called between two of them.
+  /// shapes alone; `between` is told between two of them how many rows of c, from the first on, are complete.
   void run(Operand a, bool transpose_a, Operand b, bool transpose_b, Matrix c, bool accumulate,
-           const std::function<void()>& between = {});
+           const std::function<void(std::int64_t rows)>& between);
 
  private:
   struct Impl;

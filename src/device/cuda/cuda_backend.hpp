@@ -35,7 +35,8 @@ class CudaBackend : public Backend {
   void clear(void* device, std::size_t bytes) override;
   void copy(void* to, const void* from, std::size_t bytes) override;
 
-  void matmul(Operand a, bool transpose_a, Operand b, bool transpose_b, Matrix c, bool accumulate) override;
+  void matmul(Operand a, bool transpose_a, Operand b, bool transpose_b, Matrix c, bool accumulate,
+              const RowsDone& so_far) override;
   void to_half(std::uint16_t* to, const real* from, std::int64_t n, Precision half) override;
 
   void bias_activation(Matrix y, const real* bias, Activation act, real* slope) override;
