@@ -118,9 +118,7 @@ std::string check(const Network& network, std::uint32_t seed = 1) {
   const Doubles weights = draw(kSamples * kTargets, seed + 51);
   Pass pass = bench.pass(store);
   pass.gradients_ready = [&](std::int64_t end) { bench.record(end); };
-  pass.gradients_so_far = [&](std::int64_t end) {
-    bench.record(end), ++bench.parts;
-  };
+  pass.gradients_so_far = [&](std::int64_t end) { bench.record(end), ++bench.parts; };
 
   const auto f = [&] {
     bench.workspace.reset();

@@ -101,7 +101,9 @@ TEST_CASE("a large product on CPU cores is as exact, and leaves time for somethi
           std::vector<Floats> parts;  // the rows that were said to be complete
           backend->meanwhile([&] { ++calls; });
           backend->matmul(bench.in(va, a.rows, a.cols), ta, bench.in(vb, p.k, p.n), false, c, accumulate,
-                          [&](std::int64_t rows) { parts.push_back(bench.out({c.data, rows, c.cols})); });
+                          [&](std::int64_t rows) {
+                            parts.push_back(bench.out({c.data, rows, c.cols}));
+                          });
           backend->meanwhile({});
           CHECK(calls > 0);
           const Floats got = bench.out(c);

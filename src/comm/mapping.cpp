@@ -147,7 +147,7 @@ Mapping shared_memory(Communicator& comm, std::size_t part_bytes) {
   agree_on_success(comm, error, bytes);
   name.remove();
   collapse_to_huge_pages({mapping.data(), bytes}, begin, end);
-  comm.barrier();  // a page that another rank touches meanwhile might not become part of a huge one
+  comm.barrier();           // a page that another rank touches meanwhile might not become part of a huge one
 #ifdef MADV_POPULATE_WRITE  // Linux 5.14: a third cheaper than page by page in the first reduction
   madvise(memory, bytes, MADV_POPULATE_WRITE);
 #endif

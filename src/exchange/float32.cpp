@@ -40,9 +40,7 @@ class Float32 : public Exchange {
 
   void start(std::int64_t, std::int64_t) override {}
 
-  void so_far(std::int64_t end, std::int64_t index, std::int64_t count) override {
-    ready(end, index, count);
-  }
+  void so_far(std::int64_t end, std::int64_t index, std::int64_t count) override { ready(end, index, count); }
 
   void ready(std::int64_t end, std::int64_t index, std::int64_t count) override {
     if (index + 1 != count) return;

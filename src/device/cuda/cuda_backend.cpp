@@ -128,8 +128,8 @@ void CudaBackend::copy(void* to, const void* from, std::size_t bytes) {
           "copying within the GPU");
 }
 
-void CudaBackend::matmul(Operand a, bool transpose_a, Operand b, bool transpose_b, Matrix c,
-                         bool accumulate, const RowsDone&) {
+void CudaBackend::matmul(Operand a, bool transpose_a, Operand b, bool transpose_b, Matrix c, bool accumulate,
+                         const RowsDone&) {
   const bool empty = a.rows * a.cols == 0 || b.rows * b.cols == 0;
   if (!empty) return products_.run(a, transpose_a, b, transpose_b, c, accumulate);
   if (!accumulate) clear(c.data, static_cast<std::size_t>(c.size()) * sizeof(real));
