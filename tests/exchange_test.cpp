@@ -239,6 +239,23 @@ TEST_CASE("ranks that need a part of the sums have it, and the squares of all") 
   }
 }
 
+TEST_CASE("buckets that leave while their layer goes on have the sums of those that wait for the last") {
+  for (const Way& way : ways())
+    for (const bool one_each : {false, true})
+      for (const bool scatter : {false, true}) {
+        CAPTURE(way.algorithm, one_each, scatter);
+        Run early(way, "none", world(), 0, scatter, one_each), late(way, "none", world(), 0, false, one_each);
+        early.transport.lets_pass();
+        for (int step = 0; step < 4; ++step) {
+          const Verdict verdict = step == 0 ? Verdict::redo : Verdict::commit;
+          CHECK(early.step().verdict == verdict);
+          CHECK(late.step().verdict == verdict);
+          CHECK((step == 0 || early.same_sums(late)));
+          if (step > 0) ++early.now, ++late.now;
+        }
+      }
+}
+
 /// Which is a bucket here. Of a swap it may be the other word's.
 std::int64_t wrong_block(Fault fault, std::uint32_t seed, std::size_t words) {
   const std::size_t block = place_of(seed, words) / kBlock + (fault == Fault::block_in_wrong_place ? 1 : 0);

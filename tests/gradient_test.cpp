@@ -176,6 +176,7 @@ struct Trainer : Bench {
     Pass now = pass(model.store(), n, begin);
     ready.clear();
     now.gradients_ready = [this](std::int64_t at) { record(at); };
+    now.gradients_so_far = now.gradients_ready;
     const Batch batch{{inputs.data() + begin * kColumns, n, kColumns},
                       {targets.data() + begin * kTargets, n, kTargets},
                       {weights.data() + begin * kTargets, n, kTargets}};

@@ -52,6 +52,14 @@ class Promise(RondoTest):
         sets = {"train.micro_batches": 16, "train.global_batch": 64, "exchange.bucket_bytes": 4096}
         self.ways("run", [(None, sets), (2, sets), (3, sets), (4, sets), (3, sets | {"exchange.algorithm": "ring"})])
 
+    def test_large_layers(self):
+        """Their gradients come in parts, and leave while the rest of the layer is still being computed."""
+        sets = {"model.layers": ["linear 1024 gelu", "linear 1024 gelu"], "train.global_batch": 768, "train.max_steps": 4}
+        for micro_batches, ranks in ((4, (2, 3, 4)), (2, (2,))):
+            parts = sets | {"train.micro_batches": micro_batches}
+            ways = [(n, parts | {"exchange.algorithm": a}) for n in ranks for a in ("shared", "ring")]
+            self.ways(f"run{micro_batches}-", [(None, parts), *ways])
+
     def test_spares(self):
         """Ranks without micro-batches add nothing, and all have the weights: any of them may write the checkpoint."""
         self.ways("run", [(None, {})] + [(ranks, {"recovery.spares": spares, "exchange.algorithm": algorithm})

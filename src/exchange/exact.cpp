@@ -26,9 +26,10 @@ std::vector<BlockSpan> tensors_of(const ParameterStore& store) {
 }
 
 // Two ways to the same integers:
-//   two passes: each micro-batch is converted and added to this rank's int32 arena, layer by layer while its
-//   gradients are in the cache, so there is memory for one layer's gradients only; then arenas are summed.
-//   The first one's gradients wait in the arena itself, as float32, and are converted with the second's;
+//   two passes: each micro-batch is converted and added to this rank's int32 arena, layer by layer (a large
+//   one part by part) while its gradients are in the cache, so there is memory for one layer's gradients
+//   only; then arenas are summed. The first one's gradients wait in the arena itself, as float32, and are
+//   converted with the second's;
 //   fused: every rank runs one micro-batch and can read its peers' memory, so the owner of a slice converts
 //   and adds all ranks' float32 gradients in one pass.
 // Block maxima come from whoever converts; the tail takes their maximum over ranks. Each rank guards every
@@ -78,10 +79,7 @@ class Exact : public Exchange {
 
   void start(std::int64_t begin, std::int64_t index) override {
     begin_ = converted_ = begin;
-    if (index == 0)
-      store_.attach_gradients(gradients());  // where padding has stayed zero
-    else
-      store_.attach_layer(begin, layer(begin, index));
+    if (!fused_) store_.attach_layer(begin, layer(begin, index));
   }
 
   void ready(std::int64_t end, std::int64_t index, std::int64_t count) override {
@@ -108,10 +106,10 @@ class Exact : public Exchange {
     tail_.combine(transport_, mine, checked_->fault());
     StepOutcome outcome = tail_.outcome();
     if (outcome.verdict == Verdict::commit) outcome.verdict = judge();
-    if (outcome.verdict == Verdict::corrupt) {
-      outcome.corruption = CheckedSums::named(tail_.fault());
-      backend_.clear(sums_.own.data(), sums_.own.size_bytes());  // backward leaves padding as it is
-    }
+    if (outcome.verdict == Verdict::corrupt) outcome.corruption = CheckedSums::named(tail_.fault());
+    // Backward leaves padding as it is. What went wrong there may hide behind any verdict but this.
+    if (fused_ && outcome.verdict != Verdict::commit)
+      backend_.clear(sums_.own.data(), sums_.own.size_bytes());
     times.exposed_s += now_s() - start;
     return outcome;
   }

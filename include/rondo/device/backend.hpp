@@ -106,7 +106,7 @@ class Backend {
   /// Told within a product how many rows of c, from the first on, are complete.
   using RowsDone = std::function<void(std::int64_t rows)>;
   /// c (+)= op(a) op(b), op = transpose where asked. Accumulates in float32. `so_far` may be called between
-  /// parts of a large product, by the thread that runs it.
+  /// parts of a large product, by the thread that runs it, and must not multiply.
   virtual void matmul(Operand a, bool transpose_a, Operand b, bool transpose_b, Matrix c, bool accumulate,
                       const RowsDone& so_far = {}) = 0;
   /// To bfloat16 or float16, nearest even. What is too large for float16 becomes infinite.

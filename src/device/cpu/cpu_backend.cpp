@@ -95,7 +95,7 @@ void CpuBackend::publish(void* to, const void* from, std::size_t bytes) {
 void CpuBackend::matmul(Operand a, bool transpose_a, Operand b, bool transpose_b, Matrix c, bool accumulate,
                         const RowsDone& so_far) {
   const auto between = [&](std::int64_t rows) {
-    if (so_far) so_far(rows);
+    if (so_far && rows > 0) so_far(rows);
     if (meanwhile_) meanwhile_();
   };
   const bool empty = a.rows * a.cols == 0 || b.rows * b.cols == 0;

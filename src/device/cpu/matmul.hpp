@@ -17,7 +17,8 @@ class MatmulEngine {
   /// Empty, or why this processor cannot.
   std::string why_not_bfloat16();
   /// A large product, unless b is transposed, is made in panels of its rows or columns, which follow from
-  /// shapes alone; `between` is told between two of them how many rows of c, from the first on, are complete.
+  /// shapes alone; `between` is told between two of them how many rows of c, from the first on, are complete:
+  /// 0 where panels are columns.
   void run(Operand a, bool transpose_a, Operand b, bool transpose_b, Matrix c, bool accumulate,
            const std::function<void(std::int64_t rows)>& between);
 
