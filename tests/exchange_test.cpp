@@ -328,24 +328,6 @@ TEST_CASE("gradients that go wrong on their way into a fused sum are noticed, na
   }
 }
 
-TEST_CASE("what goes wrong in a pass that is repeated for another reason does not stay in fused memory") {
-  if (world().size() == 1) return;
-  for (std::uint32_t seed = 0; seed < 60; ++seed) {  // half of the places are padding
-    const Way way{"cpu", "shared"};
-    Run run(way, "none", world(), 0, false, true), undisturbed(way, "none", world(), 0, false, true);
-    run.transport.damage_on(world().size() - 1, Fault::one_bit, false, seed);  // who sums every bucket here
-    CHECK(run.step().verdict == Verdict::redo);
-    CHECK(undisturbed.step().verdict == Verdict::redo);
-    for (int step = 0; step < 2; ++step) {  // the first one's exponents may know of it
-      CAPTURE(seed, step);
-      CHECK(run.step().verdict == Verdict::commit);
-      CHECK(undisturbed.step().verdict == Verdict::commit);
-      CHECK((step == 0 || run.same_sums(undisturbed)));
-      ++run.now, ++undisturbed.now;
-    }
-  }
-}
-
 TEST_CASE("compressed gradients of any number of ranks are those of one, and so is what remains") {
   const std::unique_ptr<Communicator> alone = Communicator::alone(30);
   for (const std::string& compression : kCompressions)

@@ -106,10 +106,11 @@ class Exact : public Exchange {
     tail_.combine(transport_, mine, checked_->fault());
     StepOutcome outcome = tail_.outcome();
     if (outcome.verdict == Verdict::commit) outcome.verdict = judge();
-    if (outcome.verdict == Verdict::corrupt) outcome.corruption = CheckedSums::named(tail_.fault());
-    // Backward leaves padding as it is. What went wrong there may hide behind any verdict but this.
-    if (fused_ && outcome.verdict != Verdict::commit)
-      backend_.clear(sums_.own.data(), sums_.own.size_bytes());
+    if (outcome.verdict == Verdict::corrupt) {
+      outcome.corruption = CheckedSums::named(tail_.fault());
+      if (fused_)
+        backend_.clear(sums_.own.data(), sums_.own.size_bytes());  // backward leaves padding as it is
+    }
     times.exposed_s += now_s() - start;
     return outcome;
   }
