@@ -59,6 +59,8 @@ class Promise(RondoTest):
             parts = sets | {"train.micro_batches": micro_batches}
             ways = [(n, parts | {"exchange.algorithm": a}) for n in ranks for a in ("shared", "ring")]
             self.ways(f"run{micro_batches}-", [(None, parts), *ways])
+        int8 = sets | {"train.micro_batches": 4, "exchange.compression": "int8"}
+        self.ways("int8-", [(None, int8), *((n, int8 | {"exchange.algorithm": "ring"}) for n in (2, 4))])
 
     def test_spares(self):
         """Ranks without micro-batches add nothing, and all have the weights: any of them may write the checkpoint."""

@@ -19,12 +19,14 @@ namespace rondo {
 class Codec {
  public:
   virtual ~Codec() = default;
-  /// Words on the wire of all blocks before `end`, where a tensor ends.
+  /// Whether a tensor may be encoded part by part.
+  virtual bool cuts_tensors() const { return false; }
+  /// Words on the wire of all blocks before `end`, where a tensor ends unless they may be cut.
   virtual std::int64_t words_before(std::int64_t end) const = 0;
-  /// Encodes x = values + residual of some blocks, whole tensors. Adds codes to `words` and leaves in
-  /// `values` the part of x that was not sent. `maxima` is raised to the bit pattern of the largest magnitude
-  /// in each block of what was encoded; it has as many elements as there are blocks. Arrays are those of all
-  /// blocks.
+  /// Encodes x = values + residual of some blocks, whole tensors unless they may be cut. Adds codes to
+  /// `words` and leaves in `values` the part of x that was not sent. `maxima` is raised to the bit pattern of
+  /// the largest magnitude in each block of what was encoded; it has as many elements as there are blocks.
+  /// Arrays are those of all blocks.
   virtual void encode(std::int64_t lane, BlockSpan blocks, float* values, const float* residual,
                       std::uint32_t* words, std::uint32_t* maxima) = 0;
   /// values = what was sent, summed over lanes: of all blocks.
@@ -46,6 +48,7 @@ class BlockCodec : public Codec {
                                      const float* residual, std::uint32_t* words) = 0;
   virtual void decode_block(std::int64_t block, const std::uint32_t* words, float* values) const = 0;
 
+  bool cuts_tensors() const override { return true; }
   std::int64_t words_before(std::int64_t end) const override;
   void encode(std::int64_t lane, BlockSpan blocks, float* values, const float* residual, std::uint32_t* words,
               std::uint32_t* maxima) override;

@@ -16,10 +16,10 @@ namespace {
 
 std::size_t whole_slices(std::size_t words) { return (words + kSliceWords - 1) / kSliceWords * kSliceWords; }
 
-// Gradients of a lane's micro-batches add up in memory of the lane. During its last one each layer is encoded
-// as soon as it is ready, together with what the lane has not sent so far (error feedback), and what is still
-// not sent takes the gradient's place. Only a commit makes that the residual: a pass that is repeated begins
-// with the old one.
+// Gradients of a lane's micro-batches add up in memory of the lane. During its last one each layer (a large
+// one part by part, where the codec can) is encoded as soon as it is ready, together with what the lane has
+// not sent so far (error feedback), and what is still not sent takes the gradient's place. Only a commit
+// makes that the residual: a pass that is repeated begins with the old one.
 class Compressed : public Exchange {
  public:
   Compressed(const ExchangeOptions& options, Backend& backend, Communicator& comm, Transport& transport,
@@ -67,20 +67,10 @@ class Compressed : public Exchange {
   }
 
   void ready(std::int64_t end, std::int64_t index, std::int64_t count) override {
-    RONDO_CHECK(index + 1 < count || !adds(count), "a rank has a part of a lane");
-    if (adds(index + 1)) return;  // the lane goes on
-    const double start = now_s();
-    const bool last = index + 1 == count, whole = end == store_.values();
-    encode(end / kBlock);
-    if (last) {
-      buckets_.ready(whole ? static_cast<std::int64_t>(words_.own.size()) : codec_->words_before(encoded_),
-                     [&](WordRange bucket) { send(bucket); });
-      if (whole) checked_.start_checksums();
-      transport_.progress();
-    }
-    const double stop = now_s();
-    times.hidden_s += stop - start;
-    note_span(SpanKind::exchange, index, start, stop);
+    take(end / kBlock, index, count);
+  }
+  void so_far(std::int64_t end, std::int64_t index, std::int64_t count) override {
+    if (codec_->cuts_tensors()) take(end / kBlock, index, count);
   }
 
   void idle() override { throw Error("a compressed exchange has a lane for every rank"); }
@@ -122,6 +112,24 @@ class Compressed : public Exchange {
   }
 
  private:
+  // Gradients of all blocks before `end` are complete.
+  void take(std::int64_t end, std::int64_t index, std::int64_t count) {
+    RONDO_CHECK(index + 1 < count || !adds(count), "a rank has a part of a lane");
+    if (adds(index + 1)) return;  // the lane goes on
+    const double start = now_s();
+    const bool last = index + 1 == count, whole = end == store_.blocks();
+    encode(end);
+    if (last) {
+      buckets_.ready(whole ? static_cast<std::int64_t>(words_.own.size()) : codec_->words_before(encoded_),
+                     [&](WordRange bucket) { send(bucket); });
+      if (whole) checked_.start_checksums();
+      transport_.progress();
+    }
+    const double stop = now_s();
+    times.hidden_s += stop - start;
+    note_span(SpanKind::exchange, index, start, stop);
+  }
+
   struct Lane {
     std::unique_ptr<Buffer> residual;  // what has not been sent so far
     std::unique_ptr<Buffer> next;      // its gradient, then what this pass has not sent
